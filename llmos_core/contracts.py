@@ -1,0 +1,320 @@
+"""What the parts of LLM OS can do for each other: the Protocols that plugins implement and the Run they are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+from pydantic import BaseModel
+
+from llmos_core.errors import UsageError
+from llmos_core.records import (
+    AgentSpec,
+    AnyEvent,
+    Bid,
+    Billing,
+    Candidate,
+    Effect,
+    Outcome,
+    Record,
+    Result,
+    Task,
+    ToolCall,
+    ToolResult,
+    TreeState,
+    Usage,
+    Verdict,
+)
+from llmos_core.trace.record import Trace
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """A tool of the kernel: the same code serves the Learner and the Follower.
+
+    ``input_model`` validates the call's input (unknown keys are refused) and gives the JSON Schema shown to models.
+    ``run`` returns a result with ``is_error`` for failures the model should see; it raises only for faults of its own.
+    """
+
+    name: str
+    description: str
+    input_model: type[BaseModel]
+
+    def effect(self, input: Any) -> Effect:
+        """What this very input can change; answer ``external`` when in doubt."""
+        ...
+
+    async def run(self, input: Any, run: Run) -> ToolResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request of the Messages API on its way to a model.
+
+    ``body`` holds the exact bytes to send, ``message`` the same parsed (read only). ``headers`` are lower-case names;
+    no credential is among them. ``agent_id`` names the sub-agent that asks, None the main agent.
+    """
+
+    id: str
+    body: bytes
+    message: Mapping[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+    query: str = ""
+    agent_id: str | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        id: str,
+        body: bytes,
+        headers: tuple[tuple[str, str], ...] = (),
+        query: str = "",
+        agent_id: str | None = None,
+    ) -> Self:
+        """Raises UsageError if the body is not a Messages request."""
+        try:
+            message = json.loads(body)
+        except ValueError as error:
+            raise UsageError("The model request is not JSON.", str(error)) from error
+        if not isinstance(message, dict) or not isinstance(message.get("model"), str):
+            raise UsageError("The model request names no model.")
+        return cls(id, body, message, headers, query, agent_id)
+
+    @property
+    def model(self) -> str:
+        model: str = self.message["model"]
+        return model
+
+
+@dataclass(slots=True)
+class ModelReply:
+    """A provider's answer as HTTP gives it: status, headers, and the body in chunks as they arrive."""
+
+    status: int
+    chunks: AsyncIterator[bytes]
+    headers: tuple[tuple[str, str], ...] = (("content-type", "text/event-stream"),)
+
+
+@runtime_checkable
+class ModelProvider(Protocol):
+    """Answers Messages requests. ``billing`` says whether its cost is real money.
+
+    The provider named in the settings is used; else the first that is ready and no ``fallback``; else a ready fallback.
+    """
+
+    name: str
+    billing: Billing
+    fallback: bool
+
+    def unready(self) -> str | None:
+        """None if requests can be answered, else the reason (a missing credential, say)."""
+        ...
+
+    def notices(self) -> Sequence[str]:
+        """What the user must know when this provider is used."""
+        ...
+
+    def secrets(self) -> Sequence[str]:
+        """Credentials that must never reach a log, a trace or a child's environment."""
+        ...
+
+    def check(self, task: Task) -> None:
+        """Raises UsageError if this provider is known to be unable to serve the task."""
+        ...
+
+    def priced(self, model: str) -> bool:
+        """False if requests for this model cost nothing unless the settings price it (a local model)."""
+        ...
+
+    def open(self, request: ModelRequest, run: Run) -> AbstractAsyncContextManager[ModelReply]: ...
+
+
+class Hold(Protocol):
+    """Money set aside for one model request."""
+
+    async def settle(self, cost_micros: int, usage: Usage, complete: bool) -> None:
+        """Book what the request really cost, in micro-dollars."""
+        ...
+
+
+@runtime_checkable
+class Ledger(Protocol):
+    """Holds money before a request and settles it after."""
+
+    name: str
+
+    def hold(
+        self, run_id: str, request_id: str, worst_micros: int, billing: Billing
+    ) -> AbstractAsyncContextManager[Hold]:
+        """Raises BudgetError on entry if the worst case does not fit. Left unsettled, the worst case is booked."""
+        ...
+
+
+class StoredTrace(Record):
+    """A version of a trace as a store knows it.
+
+    ``trace`` is None where the file cannot be read; ``fault`` then says why. A file whose bytes do not match its name was edited
+    by hand: it is readable, but ``intact`` is False and it is not followable. Counts are live, from the log of outcomes.
+    """
+
+    trace_id: str
+    version: str
+    location: str
+    trace: Trace | None
+    intact: bool = True
+    fault: str | None = None
+    uses: int = 0
+    successes: int = 0
+    last_used: datetime | None = None
+    last_success: bool | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this version may not be followed at all; None if it may."""
+        if self.trace is None:
+            return self.fault or "the trace cannot be read"
+        if not self.intact:
+            return "the file was changed after it was verified"
+        if self.trace.verified is None:
+            return self.trace.unverified_reason or "the trace was not verified"
+        return None
+
+
+class TraceStore(Protocol):
+    """Keeps versions of traces. Versions never change; outcomes are counted beside them."""
+
+    async def save(self, trace: Trace) -> StoredTrace:
+        """Store a version, durably. Saving the same trace twice gives the same version."""
+        ...
+
+    async def versions(self, trace_id: str) -> Sequence[StoredTrace]:
+        """All versions of one goal signature, newest first; unreadable ones with their fault."""
+        ...
+
+    def scan(self) -> AsyncIterator[StoredTrace]:
+        """Every version of every trace, streamed."""
+        ...
+
+    async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
+        """Count an outcome of following a version; counting one run twice has no effect."""
+        ...
+
+
+@runtime_checkable
+class MemoryBackend(Protocol):
+    """Makes the stores of a workspace. ``root`` is the workspace's ``memories/`` directory."""
+
+    name: str
+
+    def trace_store(self, root: Path) -> TraceStore: ...
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Proposes candidate traces for a task; the Follower decides which may be followed."""
+
+    name: str
+
+    async def propose(self, task: Task, run: Run) -> Iterable[Candidate]: ...
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A way of running a task. ``name`` is its mode, upper-case. ``learns`` marks runs that can become traces."""
+
+    name: str
+    learns: bool
+
+    async def bid(self, task: Task, run: Run) -> Bid: ...
+
+    async def run(self, task: Task, run: Run) -> Result: ...
+
+
+class Run(Protocol):
+    """All that a plugin can do during a run. There is no other way to run a tool or to ask a model."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def workdir(self) -> Path:
+        """The one directory that tools may write."""
+        ...
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace's root; tools may read below it."""
+        ...
+
+    @property
+    def tools(self) -> Mapping[str, Tool]: ...
+    @property
+    def agents(self) -> Mapping[str, AgentSpec]: ...
+    @property
+    def traces(self) -> TraceStore: ...
+    @property
+    def matchers(self) -> Sequence[Matcher]: ...
+    @property
+    def model(self) -> ModelProvider:
+        """The provider behind ``ask``. Raises UsageError where none is ready."""
+        ...
+
+    @property
+    def learns(self) -> bool:
+        """Whether the strategy that runs this task makes traces."""
+        ...
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Working memory of plugins for this run, by plugin or tool name."""
+        ...
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """The tool door. Denied and failed calls come back as results with ``is_error``."""
+        ...
+
+    async def judge(self, call: ToolCall) -> Verdict:
+        """Let the guards judge a call that something else executes (a native tool of the CLI)."""
+        ...
+
+    def ask(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelReply]:
+        """The model door. Raises DeniedError or BudgetError before anything is sent."""
+        ...
+
+    async def execute(self, task: Task) -> Outcome:
+        """Run a sub-task through the dispatcher, in a run of its own."""
+        ...
+
+    async def submit_prompt(self, prompt: str) -> str:
+        """The prompt after the chain of ``llmos_user_prompt_submit``."""
+        ...
+
+    def emit(self, event: AnyEvent) -> None: ...
+
+    def history(self) -> AsyncIterator[AnyEvent]:
+        """The events of this run so far, from the journal."""
+        ...
+
+    def settings(self, kind: type[S]) -> S:
+        """The validated settings that a plugin contributed as this model."""
+        ...
+
+    async def start_state(self) -> TreeState:
+        """The working directory as it was before the first tool call that could change it."""
+        ...
+
+    async def tree_state(self) -> TreeState:
+        """The working directory as it is now."""
+        ...
+
+    def scratch(self) -> AbstractAsyncContextManager[Run]:
+        """A run in a temporary copy of the start state: same gate, its own directory, its own events."""
+        ...

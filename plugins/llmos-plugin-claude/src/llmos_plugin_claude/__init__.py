@@ -1,0 +1,1 @@
+"""The Learner: tasks solved through the Claude Agent SDK, behind the gateway."""

@@ -1,0 +1,1 @@
+"""Traces as Markdown files, with a log of outcomes."""

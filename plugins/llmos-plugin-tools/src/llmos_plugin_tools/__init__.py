@@ -1,0 +1,1 @@
+"""The kernel's tools: Read, Write, Edit, Bash, Glob, Grep."""

@@ -1,0 +1,1 @@
+"""Turns a learned run into a trace and verifies it by replay."""
