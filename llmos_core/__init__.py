@@ -72,10 +72,12 @@ from llmos_core.records import (
 from llmos_core.trace.record import Parameter, ProducedFile, Step, StepResult, Trace, Verification
 
 if TYPE_CHECKING:
+    from llmos_core.files import file_digest, write_atomic
+    from llmos_core.goal import canonical as canonical_goal
     from llmos_core.goal import signature as goal_signature
     from llmos_core.system import LLMOS
-    from llmos_core.trace.binding import Abstraction, bind
-    from llmos_core.trace.markdown import parse_trace, render_trace
+    from llmos_core.trace.binding import Abstraction, bind, values_for
+    from llmos_core.trace.markdown import parse_trace, render_trace, trace_version
     from llmos_core.trace.replay import Divergence, Replayed, replay
 
 __version__ = "0.1.0"
@@ -86,10 +88,15 @@ _LAZY = {
     "Divergence": ("llmos_core.trace.replay", "Divergence"),
     "Replayed": ("llmos_core.trace.replay", "Replayed"),
     "bind": ("llmos_core.trace.binding", "bind"),
+    "canonical_goal": ("llmos_core.goal", "canonical"),
+    "file_digest": ("llmos_core.files", "file_digest"),
     "goal_signature": ("llmos_core.goal", "signature"),
     "parse_trace": ("llmos_core.trace.markdown", "parse_trace"),
     "render_trace": ("llmos_core.trace.markdown", "render_trace"),
     "replay": ("llmos_core.trace.replay", "replay"),
+    "trace_version": ("llmos_core.trace.markdown", "trace_version"),
+    "values_for": ("llmos_core.trace.binding", "values_for"),
+    "write_atomic": ("llmos_core.files", "write_atomic"),
 }
 
 
@@ -166,9 +173,14 @@ __all__ = [
     "WorkspaceError",
     "__version__",
     "bind",
+    "canonical_goal",
+    "file_digest",
     "goal_signature",
     "hookimpl",
     "parse_trace",
     "render_trace",
     "replay",
+    "trace_version",
+    "values_for",
+    "write_atomic",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,16 @@ from llmos_core.records import (
 from llmos_core.trace.record import Trace
 
 S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class HookFunction:
+    """One implementation of a run-time hook, with the names of the arguments it takes."""
+
+    plugin: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    is_async: bool
 
 
 @runtime_checkable
@@ -160,8 +170,9 @@ class Ledger(Protocol):
 class StoredTrace(Record):
     """A version of a trace as a store knows it.
 
-    ``trace`` is None where the file cannot be read; ``fault`` then says why. A file whose bytes do not match its name was edited
-    by hand: it is readable, but ``intact`` is False and it is not followable. Counts are live, from the log of outcomes.
+    ``trace`` is None where the file cannot be read; ``fault`` then says why. A file whose bytes do not match its
+    name was edited by hand: it is readable, but ``intact`` is False and it is not followable. Counts are live, from
+    the log of outcomes.
     """
 
     trace_id: str

@@ -30,6 +30,7 @@ class LLMOSError(Exception):
         what: one line, what happened.
         why: one line, the cause (may be empty).
         fix: one line, what to do now (may be empty).
+
     """
 
     exit_code = ExitCode.FAILED

@@ -29,9 +29,7 @@ def check_goal(goal: str) -> str:
         if unicodedata.category(char) == "Cs":
             raise UsageError("The goal is not valid UTF-8.", fix="Write the goal as UTF-8 text.")
         if unicodedata.category(char) == "Cc" and char not in "\n\r\t":
-            raise UsageError(
-                f"The goal holds the control character U+{ord(char):04X}.", fix="Remove it from the goal."
-            )
+            raise UsageError(f"The goal holds the control character U+{ord(char):04X}.", fix="Remove it from the goal.")
     return text
 
 

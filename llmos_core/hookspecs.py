@@ -20,8 +20,8 @@ from llmos_core.records import AgentSpec, Event, Outcome, ToolCall, ToolResult, 
 if TYPE_CHECKING:
     from llmos_core.contracts import (
         Ledger,
-        MemoryBackend,
         Matcher,
+        MemoryBackend,
         ModelProvider,
         ModelRequest,
         Run,

@@ -47,13 +47,15 @@ class Task(Record):
     """A goal together with how it shall be run: the program of LLM OS.
 
     ``timeout_s`` is in seconds. ``directory`` is the working directory (absolute); None means the
-    project's ``output/``. Text limits are checked by :func:`llmos_core.goal.check_goal`.
+    project's ``output/``. ``version`` asks for that version of the goal's trace. Text limits are checked by
+    :func:`llmos_core.goal.check_goal`.
     """
 
     goal: str
     mode: str = AUTO
     project: str = "default"
     directory: str | None = None
+    version: str | None = None
     model: str | None = None
     max_turns: Annotated[int, Field(ge=1)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None

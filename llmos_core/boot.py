@@ -1,0 +1,100 @@
+"""Where kernel and host are joined: the machine is assembled from what the plugins contribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, TraceStore
+from llmos_core.errors import SettingsError, UsageError
+from llmos_core.host.host import Host
+from llmos_core.host.settings import Settings, SettingsFile, validated
+from llmos_core.kernel.bus import Bus
+from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
+from llmos_core.kernel.memory import MemoryTraceStore
+from llmos_core.kernel.models import ReportingLedger
+from llmos_core.kernel.pricing import Price
+from llmos_core.kernel.run import Limits, Machine
+from llmos_core.kernel.snapshot import BlobStore, Bounds
+from llmos_core.records import Outcome, Task
+from llmos_core.workspace import Workspace
+
+INSTALL = 'Install the standard plugins: pip install "llmos-core[standard]"'
+
+
+def assemble(
+    host: Host,
+    file: SettingsFile,
+    workspace: Workspace | None,
+    execute: Callable[[Task], Coroutine[Any, Any, Outcome]],
+) -> Machine:
+    """The machine for a system. Without a workspace it keeps everything in memory.
+
+    Raises PluginError where contributions collide, SettingsError where the settings name what is not there.
+    """
+    models = host.collect("llmos_models", ModelProvider)
+    ledgers = list(host.collect("llmos_ledgers", Ledger).values())
+    return Machine(
+        hooks=host.hook_table(),
+        tools=host.collect("llmos_tools", Tool),
+        agents=host.agents(workspace.agents if workspace else None),
+        traces=_trace_store(host, file.settings, workspace),
+        matchers=list(host.collect("llmos_matchers", Matcher).values()),
+        choose_model=lambda: choose_model(models, file.settings.model.provider),
+        ledger=ledgers[0] if ledgers else ReportingLedger(),
+        prices={m: validated(Price, p, file.path, ("prices", m)) for m, p in file.settings.prices.items()},
+        limits=_limits(file.settings),
+        settings=host.settings,
+        execute=execute,
+        make_journal=lambda run_id: _journal(run_id, models, workspace),
+        bus=Bus(),
+        blobs=BlobStore(workspace.blobs) if workspace else None,
+    )
+
+
+def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> ModelProvider:
+    """The provider the settings want, else the first that is ready; a fallback only where no other is.
+
+    Raises UsageError where none is ready.
+    """
+    if wanted is not None and wanted not in models:
+        known = ", ".join(models) or "none"
+        raise UsageError(f"There is no model provider {wanted}.", f"There are: {known}.", "Change [model] provider.")
+    candidates = [models[wanted]] if wanted else sorted(models.values(), key=lambda model: model.fallback)
+    reasons = []
+    for provider in candidates:
+        reason = provider.unready()
+        if reason is None:
+            return provider
+        reasons.append(f"{provider.name}: {reason}")
+    raise UsageError("No model is ready.", "; ".join(reasons), "" if candidates else INSTALL)
+
+
+def _trace_store(host: Host, settings: Settings, workspace: Workspace | None) -> TraceStore:
+    if workspace is None:
+        return MemoryTraceStore()
+    backends = host.collect("llmos_memory_backends", MemoryBackend)
+    if settings.memory is not None and settings.memory not in backends:
+        known = ", ".join(backends) or "none"
+        raise SettingsError(
+            f"There is no memory backend {settings.memory}.", f"There are: {known}.", "Change `memory`."
+        )
+    if not backends:
+        return MemoryTraceStore()
+    return backends[settings.memory or min(backends)].trace_store(workspace.memories)
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        guard_timeout_s=limits.guard_timeout_s,
+        observer_timeout_s=limits.observer_timeout_s,
+        start_state=Bounds(max_files=limits.start_state_max_files, max_bytes=limits.start_state_max_bytes),
+    )
+
+
+def _journal(run_id: str, models: Mapping[str, ModelProvider], workspace: Workspace | None) -> Journal:
+    if workspace is None:
+        return MemoryJournal()
+    secrets = [secret for provider in models.values() for secret in provider.secrets()]
+    return FileJournal(workspace.journal(run_id), secrets)

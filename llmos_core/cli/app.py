@@ -1,0 +1,106 @@
+"""The ``llmos`` command: finds its commands without importing them, and turns errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from llmos_core.errors import ExitCode, LLMOSError
+
+COMMANDS = {
+    "run": ("llmos_core.cli.run:run", "Run a goal: follow it if it is known, else learn it."),
+    "explain": ("llmos_core.cli.explain:explain", "Show which mode a goal would run in, and why. Runs nothing."),
+    "traces": ("llmos_core.cli.traces:traces", "List, show and verify what was learned."),
+    "runs": ("llmos_core.cli.runs:runs", "List and show past runs."),
+    "plugins": ("llmos_core.cli.plugins:plugins", "List the installed plugins."),
+    "doctor": ("llmos_core.cli.doctor:doctor", "Check the installation, and say what to mend."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose help comes from a table and from distributions' metadata: no command is imported for it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(_plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else _plugin_commands().get(cmd_name, ("", ""))[0]
+        if not target:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+        if ours := _plugin_commands():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, summary) for name, (_, summary) in sorted(ours.items())])
+
+
+def _plugin_commands() -> dict[str, tuple[str, str]]:
+    from llmos_core.host.discovery import COMMAND_GROUP, find
+
+    return {found.name: (found.value, found.summary) for found in find(COMMAND_GROUP) if found.name not in COMMANDS}
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--workspace", metavar="DIR", help="Where memories and projects lie.  [env: LLMOS_WORKSPACE]")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="llmos-core", prog_name="llmos")
+@click.pass_context
+def llmos(ctx: click.Context, workspace: str | None, debug: bool) -> None:
+    """LLM OS learns a task once and replays it for free.
+
+    \b
+    Examples:
+      llmos run "Create a Python script that prints the primes below 50 and run it"
+      llmos explain "Create a Python script that prints the primes below 50 and run it"
+      llmos traces list
+    """
+    ctx.obj = {"workspace": workspace, "debug": debug}
+
+
+def main() -> None:
+    """Entry point: run the command and exit with its code. A traceback is shown only with ``--debug``."""
+    try:
+        code = llmos.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except LLMOSError as error:
+        code = _report(error)
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except BrokenPipeError:
+        # The reader went away; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        fault = LLMOSError(
+            "llmos failed by its own fault.", f"{type(error).__name__}: {error}", "See more with --debug."
+        )
+        code = _report(fault, error)
+    sys.exit(code)
+
+
+def _report(error: LLMOSError, cause: BaseException | None = None) -> int:
+    from llmos_core.cli.output import print_error
+
+    if "--debug" in sys.argv:
+        raise cause or error
+    print_error(error)
+    return error.exit_code
+
+
+def _interrupted() -> int:
+    click.echo("Interrupted.", err=True)
+    return ExitCode.INTERRUPTED

@@ -1,0 +1,105 @@
+"""``llmos doctor``: is everything there that a run needs, and if not, what to do."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import click
+import importlib_metadata
+
+from llmos_core.boot import INSTALL
+from llmos_core.cli.options import json_option, workspace_option
+from llmos_core.cli.output import print_json
+from llmos_core.contracts import ModelProvider
+from llmos_core.errors import ExitCode, LLMOSError
+from llmos_core.host.settings import load_settings
+from llmos_core.system import LLMOS
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``fix`` says what to do where it is no ``ok``."""
+
+    name: str
+    state: Literal["ok", "warning", "error"]
+    detail: str
+    fix: str = ""
+
+
+@click.command()
+@workspace_option
+@json_option
+def doctor(workspace: str | None, as_json: bool) -> None:
+    """Check the installation: settings, workspace, plugins, model. Exits with 1 if something must be mended."""
+    checks = list(_checks(workspace))
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            click.echo(f"{check.state:<8} {check.name:<10} {check.detail}")
+            if check.fix:
+                click.echo(f"{'':<19} {check.fix}")
+    if any(check.state == "error" for check in checks):
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def _checks(workspace: str | None) -> Iterator[Check]:
+    yield Check("python", "ok", f"Python {platform.python_version()}, llmos-core {_version('llmos-core')}")
+    yield _yaml()
+    try:
+        file = load_settings()
+        yield Check("settings", "ok", str(file.path or "no llmos.toml, defaults"))
+        system = LLMOS(workspace, settings=file)
+    except LLMOSError as error:
+        yield Check("boot", "error", f"{error.what} {error.why}".strip(), error.fix)
+        return
+    assert system.workspace is not None
+    yield Check("workspace", "ok", str(system.workspace.root))
+    for info in system.host.plugins:
+        found = f"{info.found.name} ({info.found.distribution} {info.found.version})"
+        if info.state == "broken":
+            yield Check(
+                "plugin", "error", f"{found}, at {info.stage}: {info.error}", "Upgrade, repair or uninstall it."
+            )
+        else:
+            yield Check("plugin", "ok", f"{found} {'' if info.state == 'ok' else info.state}".rstrip())
+    yield from _parts(system)
+    yield _model(system)
+
+
+def _parts(system: LLMOS) -> Iterator[Check]:
+    for name, parts in (("tools", system.machine.tools), ("strategies", system.dispatcher.strategies)):
+        if parts:
+            yield Check(name, "ok", ", ".join(parts))
+        else:
+            yield Check(name, "warning", "none", INSTALL)
+    if "LEARNER" in system.dispatcher.strategies:
+        yield Check("sdk", "ok", f"claude-agent-sdk {_version('claude-agent-sdk')}")
+
+
+def _model(system: LLMOS) -> Check:
+    try:
+        provider: ModelProvider = system.machine.choose_model()
+    except LLMOSError as error:
+        return Check("model", "warning", f"{error.what} {error.why}".strip(), "Goals can be followed, but not learned.")
+    if provider.fallback:
+        return Check("model", "warning", " ".join(provider.notices()), "Give a key: export ANTHROPIC_API_KEY=...")
+    return Check("model", "ok", provider.name)
+
+
+def _yaml() -> Check:
+    import yaml
+
+    if yaml.__with_libyaml__:
+        return Check("yaml", "ok", "libyaml is used")
+    return Check("yaml", "warning", "PyYAML works without libyaml, several times slower", "Install a PyYAML wheel.")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib_metadata.version(distribution)
+    except importlib_metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,61 @@
+"""How things are shown: errors, tables, money, and texts of models and tools without their control characters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from llmos_core.errors import LLMOSError
+from llmos_core.records import Billing, ErrorInfo
+
+
+def print_error(error: LLMOSError | ErrorInfo) -> None:
+    """What happened, why, and what to do: on stderr."""
+    click.echo(click.style("Error: ", fg="red", bold=True) + printable(error.what), err=True)
+    for line in (error.why, error.fix):
+        if line:
+            click.echo(printable(line), err=True)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """The text with control characters (which could steer a terminal) shown as ``\\xNN``; newlines and tabs stay."""
+    return "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str, width: int) -> str:
+    """The text on one line of at most ``width`` characters."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= width else line[: max(0, width - 3)] + "..."
+
+
+def money(amount: float, billing: Billing) -> str:
+    """A cost in US dollars; a rehearsal's is marked as a list price."""
+    if amount == 0:
+        return "$0"
+    text = f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
+    return f"{text} (list price, nothing was paid)" if billing == "rehearsal" else text
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Columns as wide as their contents; the last one is cut at the terminal's edge."""
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
+    room = max(20, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
+    for row in (headers, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        click.echo("  ".join([*cells, one_line(row[-1], room)]).rstrip())

@@ -1,0 +1,97 @@
+"""``llmos run``: a goal to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import click
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from llmos_core.cli.options import json_option, read_goal, task_options, workspace_option
+from llmos_core.cli.output import print_error, print_json, printable
+from llmos_core.cli.progress import Progress, summary
+from llmos_core.errors import LLMOSError
+from llmos_core.records import ErrorInfo, Event, Outcome, RunFinished, Task
+from llmos_core.system import LLMOS, make_task
+
+Follow = Callable[[MemoryObjectReceiveStream[Event]], Awaitable[None]]
+
+
+@click.command()
+@task_options
+@click.option("--max-turns", type=click.IntRange(min=1), metavar="N", help="Most turns of the model.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Deadline in seconds.")
+@workspace_option
+@json_option
+@click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON on stdout.")
+def run(
+    goal: str | None,
+    goal_file: Any,
+    workspace: str | None,
+    timeout: float | None,
+    as_json: bool,
+    jsonl: bool,
+    **fields: Any,
+) -> None:
+    """Run GOAL: follow it if it is known, else learn it. Use - to read the goal from standard input.
+
+    The result goes to stdout, progress to stderr.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 3 budget, 4 denied, 5 replay diverged,
+    6 approval needed, 124 timeout, 130 interrupted.
+
+    \b
+    Examples:
+      llmos run "Create a Python script that prints the primes below 50 and run it"
+      llmos run --dir . --mode learner "Repair the failing test"
+      echo "Summarise the figures in data/planets.csv in a Markdown report planets.md" | llmos run -
+    """
+    try:
+        task = make_task(read_goal(goal, goal_file), timeout_s=timeout, **fields)
+        outcome = execute(task, workspace, _print_events if jsonl else Progress().follow)
+    except LLMOSError as error:
+        if as_json:
+            print_json({"success": False, "error": ErrorInfo.of(error).model_dump()})
+        raise
+    show(outcome, as_json, jsonl)
+
+
+def execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
+    """Run a task on a system of its own, while ``follow`` reads the events."""
+    return anyio.run(_execute, task, workspace, follow)
+
+
+async def _execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
+    async with LLMOS(workspace) as system:
+        with system.events() as events:
+            async with anyio.create_task_group() as group:
+                group.start_soon(follow, events)
+                try:
+                    return await system.execute_task(task)
+                except LLMOSError:
+                    group.cancel_scope.cancel()
+                    raise
+
+
+async def _print_events(events: MemoryObjectReceiveStream[Event]) -> None:
+    first = None
+    async for event in events:
+        first = first or event.run_id
+        click.echo(event.model_dump_json())
+        if isinstance(event, RunFinished) and event.run_id == first:
+            return
+
+
+def show(outcome: Outcome, as_json: bool, jsonl: bool) -> None:
+    """The result on stdout, what there is to say about it on stderr; exits with the outcome's code."""
+    if as_json:
+        print_json(outcome.model_dump(mode="json"))
+    elif outcome.output and not jsonl:
+        click.echo(printable(outcome.output))
+    if outcome.error:
+        print_error(outcome.error)
+    click.echo(summary(outcome), err=True)
+    click.get_current_context().exit(outcome.exit_code)

@@ -1,0 +1,125 @@
+"""``llmos traces``: what was learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import click
+
+from llmos_core.cli.options import json_option, workspace_option
+from llmos_core.cli.output import print_json, print_table, printable
+from llmos_core.contracts import StoredTrace
+from llmos_core.errors import UsageError
+from llmos_core.system import LLMOS, make_task
+
+
+@click.group()
+def traces() -> None:
+    """What was learned: list it, read it, verify it."""
+
+
+@traces.command("list")
+@workspace_option
+@json_option
+def list_(workspace: str | None, as_json: bool) -> None:
+    """List all versions of all traces, with how often they were followed."""
+    stored = anyio.run(_all, workspace)
+    if as_json:
+        print_json([_data(trace) for trace in stored])
+        return
+    rows = [
+        (s.trace_id, s.version, _state(s), str(s.uses), f"{s.successes}/{s.uses}", _cost(s), _goal(s)) for s in stored
+    ]
+    headers = ("trace", "version", "state", "uses", "succeeded", "cost", "goal")
+    print_table(headers, rows, "Nothing was learned yet.")
+
+
+@traces.command()
+@click.argument("trace")
+@click.option("--version", metavar="V", help="Version (or its first digits); default: the newest.")
+@workspace_option
+@json_option
+def show(trace: str, version: str | None, workspace: str | None, as_json: bool) -> None:
+    """Show TRACE (an id from `llmos traces list`, or its first digits) as the Markdown it is."""
+    stored = anyio.run(_find, workspace, trace, version)
+    if as_json:
+        steps = stored.trace.model_dump(mode="json") if stored.trace else None
+        print_json({**_data(stored), "trace": steps})
+        return
+    click.echo(f"{_state(stored)}, followed {stored.uses} times, {stored.location}", err=True)
+    if stored.refusal:
+        click.echo(f"Not followable: {printable(stored.refusal)}", err=True)
+    if stored.trace:
+        from llmos_core.trace.markdown import render_trace
+
+        click.echo(printable(render_trace(stored.trace)), nl=False)
+
+
+@traces.command()
+@click.argument("trace")
+@click.option("--version", metavar="V", help="Version (or its first digits); default: the newest.")
+@click.option("--project", metavar="P", default="default", show_default=True, help="Project to work in.")
+@click.option("--dir", "directory", metavar="D", help="Directory to copy; default: the project's output/.")
+@workspace_option
+@json_option
+def verify(trace: str, version: str | None, workspace: str | None, as_json: bool, **fields: Any) -> None:
+    """Replay TRACE in a copy of the working directory, and say whether it gives what it recorded.
+
+    A trace that was edited by hand becomes followable again, as a new version, if it verifies.
+    """
+    from llmos_core.cli.progress import Progress
+    from llmos_core.cli.run import execute, show
+
+    stored = anyio.run(_find, workspace, trace, version)
+    if stored.trace is None:
+        raise UsageError(f"The trace {stored.trace_id} cannot be read.", stored.fault or "")
+    task = make_task(stored.trace.goal_text, mode="verifier", version=stored.version, **fields)
+    show(execute(task, workspace, Progress().follow), as_json, jsonl=False)
+
+
+async def _all(workspace: str | None) -> list[StoredTrace]:
+    async with LLMOS(workspace) as system:
+        return [stored async for stored in system.machine.traces.scan()]
+
+
+async def _find(workspace: str | None, trace_id: str, version: str | None) -> StoredTrace:
+    """The one trace meant by the first digits of its id (and version). Raises UsageError."""
+    found: dict[str, StoredTrace] = {}
+    async with LLMOS(workspace) as system:
+        async for stored in system.machine.traces.scan():
+            if stored.trace_id.startswith(trace_id) and stored.version.startswith(version or ""):
+                found.setdefault(stored.trace_id, stored)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    what = f"No trace is named {trace_id}." if not found else f"{trace_id} names {len(found)} traces."
+    raise UsageError(what, fix="See the traces with: llmos traces list")
+
+
+def _state(stored: StoredTrace) -> str:
+    if stored.trace is None:
+        return "broken"
+    if not stored.intact:
+        return "edited"
+    return "experience" if stored.refusal else "followable"
+
+
+def _goal(stored: StoredTrace) -> str:
+    return stored.trace.goal_text if stored.trace else stored.fault or ""
+
+
+def _cost(stored: StoredTrace) -> str:
+    return f"${stored.trace.estimated_cost_usd:.4f}" if stored.trace else "-"
+
+
+def _data(stored: StoredTrace) -> dict[str, Any]:
+    data = stored.model_dump(mode="json", exclude={"trace"})
+    trace = stored.trace
+    return {
+        **data,
+        "state": _state(stored),
+        "refused": stored.refusal,
+        "goal": trace.goal_text if trace else None,
+        "steps": len(trace.steps) if trace else None,
+        "cost_usd": trace.estimated_cost_usd if trace else None,
+    }

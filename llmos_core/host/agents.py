@@ -1,0 +1,28 @@
+"""Agents written as Markdown: front matter for what they are, the body as their system prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmos_core.errors import PluginError
+from llmos_core.records import AgentSpec
+
+
+def read_agent(path: Path) -> AgentSpec:
+    """The agent in a Markdown file. ``tools`` may be a list or names with commas. Raises PluginError."""
+    import frontmatter
+    import yaml
+
+    try:
+        page = frontmatter.loads(path.read_text("utf-8"))
+        fields: dict[str, Any] = {"name": path.stem, **page.metadata}
+        for key in ("tools", "capabilities", "constraints"):
+            if isinstance(fields.get(key), str):
+                fields[key] = [part.strip() for part in fields[key].split(",") if part.strip()]
+        return AgentSpec.model_validate({**fields, "system_prompt": page.content})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise PluginError(f"The agent {path} cannot be read.", reason, "Correct its front matter.") from error

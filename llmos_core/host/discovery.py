@@ -1,0 +1,47 @@
+"""Finding plugins by their entry points: reads metadata, imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from llmos_core.records import Record
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
+PLUGIN_GROUP = "llmos.plugins"
+COMMAND_GROUP = "llmos.commands"
+
+
+class Found(Record):
+    """An entry point: its name, what it names, and the distribution that ships it."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+    summary: str
+
+
+def find(group: str) -> Sequence[Found]:
+    """The entry points of a group, by distribution and name."""
+    return sorted(_find(group), key=lambda found: (found.distribution, found.name))
+
+
+def _find(group: str) -> Iterator[Found]:
+    import importlib_metadata as metadata
+
+    for entry in metadata.entry_points(group=group):
+        yield _found(entry)
+
+
+def _found(entry: EntryPoint) -> Found:
+    distribution = entry.dist
+    return Found(
+        name=entry.name,
+        value=entry.value,
+        distribution=distribution.name if distribution else "",
+        version=distribution.version if distribution else "",
+        summary=(distribution.metadata["Summary"] or "") if distribution else "",
+    )

@@ -1,0 +1,90 @@
+"""The tool door: guards -> journal START -> execute -> journal END -> observers. No other code runs a tool."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from llmos_core.contracts import Tool
+from llmos_core.kernel.hooks import describe, judge, observe
+from llmos_core.records import Effect, Notice, ToolCall, ToolDenied, ToolOutput, ToolResult, ToolStarted, Verdict
+
+if TYPE_CHECKING:
+    from llmos_core.kernel.run import KernelRun
+
+
+async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
+    """Pass one call through the door. Refused and failed calls come back as results with ``is_error``."""
+    tool = run.tools.get(call.tool)
+    if tool is None:
+        known = ", ".join(run.tools) or "none"
+        return _refuse(run, call, Verdict.deny(f"no tool named {call.tool} (there are: {known})", rule="unknown-tool"))
+    try:
+        input = tool.input_model.model_validate(call.input)
+    except ValidationError as error:
+        return _refuse(run, call, Verdict.deny(_explain(call.tool, error), rule="invalid-input"))
+    verdict = await judge_call(run, call)
+    if verdict.decision != "allow":
+        return _refuse(run, call, verdict)
+    return await _execute(run, call, tool, input)
+
+
+async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
+    """What the guards say of a call."""
+    hooks = run.machine.hooks["llmos_pre_tool_use"]
+    return await judge(hooks, {"call": call, "run": run}, run.machine.limits.guard_timeout_s)
+
+
+async def _execute(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
+    effect = _effect(tool, input)
+    if effect != "pure":
+        await run.start_state()
+    run.emit(ToolStarted(call=call, effect=effect))
+    if effect == "external":
+        await run.journal.sync()
+    started = time.perf_counter()
+    result = await _run(run, call, tool, input)
+    run.emit(
+        ToolOutput(call_id=call.id, tool=call.tool, result=result, duration_s=round(time.perf_counter() - started, 6))
+    )
+    hooks = run.machine.hooks["llmos_post_tool_use"]
+    if hooks:
+        arguments = {"call": call, "result": result, "run": run}
+        await observe(hooks, arguments, run.machine.limits.observer_timeout_s, run.warn)
+    return result
+
+
+async def _run(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
+    try:
+        result = await tool.run(input, run)
+    except Exception as error:  # noqa: BLE001 - a tool's fault is an error result, and is reported
+        run.emit(Notice(level="error", text=f"The tool {call.tool} failed by its own fault ({describe(error)})."))
+        return ToolResult(output=f"The tool {call.tool} failed: {describe(error)}", is_error=True)
+    if not isinstance(result, ToolResult):
+        run.emit(Notice(level="error", text=f"The tool {call.tool} gave {type(result).__name__}, not a ToolResult."))
+        return ToolResult(output=f"The tool {call.tool} gave no usable result.", is_error=True)
+    return result
+
+
+def _effect(tool: Tool, input: BaseModel) -> Effect:
+    try:
+        return tool.effect(input)
+    except Exception:  # noqa: BLE001 - what cannot say its effect may do anything
+        return "external"
+
+
+def _refuse(run: KernelRun, call: ToolCall, verdict: Verdict) -> ToolResult:
+    run.emit(ToolDenied(call=call, verdict=verdict))
+    need = "needs approval" if verdict.decision == "ask" else "was refused"
+    return ToolResult(
+        output=f"{call.tool} {need}: {verdict.reason}",
+        is_error=True,
+        data={"denied": verdict.decision, "reason": verdict.reason, "rule": verdict.rule},
+    )
+
+
+def _explain(tool: str, error: ValidationError) -> str:
+    problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+    return f"the input does not fit {tool}: {problems}"

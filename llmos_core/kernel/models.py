@@ -1,0 +1,74 @@
+"""The model door: guards -> hold money -> provider -> settle -> observers. No other code asks a model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from llmos_core.contracts import Hold, ModelReply, ModelRequest
+from llmos_core.errors import DeniedError
+from llmos_core.kernel.hooks import judge, observe
+from llmos_core.kernel.metering import Meter
+from llmos_core.kernel.pricing import Price, price_of
+from llmos_core.records import Billing, ModelUsed, Usage
+
+if TYPE_CHECKING:
+    from llmos_core.kernel.run import KernelRun
+
+
+class ReportingLedger:
+    """The ledger of a system without one: it admits everything; spending is only reported."""
+
+    name = "reporting"
+
+    @asynccontextmanager
+    async def hold(self, run_id: str, request_id: str, worst_micros: int, billing: Billing) -> AsyncIterator[Hold]:
+        yield _Settled()
+
+
+class _Settled:
+    async def settle(self, cost_micros: int, usage: Usage, complete: bool) -> None:
+        return None
+
+
+@asynccontextmanager
+async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[ModelReply]:
+    """Pass one request through the door. Raises DeniedError, BudgetError or UsageError before anything is sent."""
+    machine, provider = run.machine, run.model
+    guards = machine.hooks["llmos_pre_model_request"]
+    verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)
+    if verdict.decision != "allow":
+        raise DeniedError("A model request was refused.", verdict.reason)
+    price = price_of(request.model, machine.prices, provider.priced(request.model))
+    held = machine.ledger.hold(run.id, request.id, price.worst_micros(request), provider.billing)
+    async with held as hold, provider.open(request, run) as reply:
+        meter = Meter(reply)
+        try:
+            yield ModelReply(reply.status, meter.watch(), reply.headers)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _settle(run, request, price, reply.status, meter, hold)
+
+
+async def _settle(run: KernelRun, request: ModelRequest, price: Price, status: int, meter: Meter, hold: Hold) -> None:
+    machine, provider, usage = run.machine, run.model, meter.usage
+    micros = price.micros(usage)
+    await hold.settle(micros, usage, meter.complete)
+    used = ModelUsed(
+        request_id=request.id,
+        provider=provider.name,
+        model=request.model,
+        status=status,
+        usage=usage,
+        cost_usd=micros / 1_000_000,
+        billing=provider.billing,
+        complete=meter.complete,
+        agent_id=request.agent_id,
+    )
+    run.charge(used)
+    hooks = machine.hooks["llmos_post_model_response"]
+    if hooks:
+        await observe(hooks, {"response": used, "run": run}, machine.limits.observer_timeout_s, run.warn)

@@ -1,0 +1,208 @@
+"""The Run: all that a strategy or a plugin can do while a task runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from pydantic import BaseModel
+
+from llmos_core.contracts import Ledger, Matcher, ModelProvider, ModelReply, ModelRequest, Run, Tool, TraceStore
+from llmos_core.errors import LLMOSError
+from llmos_core.kernel import gate, models
+from llmos_core.kernel.bus import Bus
+from llmos_core.kernel.hooks import HookTable, transform
+from llmos_core.kernel.journal import Journal
+from llmos_core.kernel.pricing import Price
+from llmos_core.kernel.snapshot import BlobStore, Bounds, capture, lay_out
+from llmos_core.records import (
+    AgentSpec,
+    AnyEvent,
+    Billing,
+    ModelUsed,
+    Notice,
+    Outcome,
+    Record,
+    Task,
+    ToolCall,
+    ToolOutput,
+    ToolResult,
+    TreeState,
+    Verdict,
+    now,
+)
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Limits(Record):
+    """Bounds of the kernel. Times in seconds."""
+
+    guard_timeout_s: float = 5.0
+    observer_timeout_s: float = 5.0
+    start_state: Bounds = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What all runs of a system share."""
+
+    hooks: HookTable
+    tools: Mapping[str, Tool]
+    agents: Mapping[str, AgentSpec]
+    traces: TraceStore
+    matchers: Sequence[Matcher]
+    choose_model: Callable[[], ModelProvider]
+    ledger: Ledger
+    prices: Mapping[str, Price]
+    limits: Limits
+    settings: Callable[[type[Any]], Any]
+    execute: Callable[[Task], Coroutine[Any, Any, Outcome]]
+    make_journal: Callable[[str], Journal]
+    bus: Bus
+    blobs: BlobStore | None
+
+
+@dataclass(slots=True)
+class Meters:
+    """What a run has used so far; ``steps`` counts the tool calls that ended."""
+
+    cost_usd: float = 0.0
+    billing: Billing = "free"
+    steps: int = 0
+
+
+@dataclass
+class KernelRun:
+    """The kernel's implementation of :class:`llmos_core.contracts.Run`."""
+
+    machine: Machine
+    id: str
+    task: Task
+    workdir: Path
+    workspace: Path
+    scratch_root: Path
+    learns: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+    meters: Meters = field(default_factory=Meters)
+
+    def __post_init__(self) -> None:
+        self.journal = self.machine.make_journal(self.id)
+        self._seq = 0
+        self._start: TreeState | None = None
+        self._start_lock = anyio.Lock()
+        self._model: ModelProvider | None = None
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        return self.machine.tools
+
+    @property
+    def agents(self) -> Mapping[str, AgentSpec]:
+        return self.machine.agents
+
+    @property
+    def traces(self) -> TraceStore:
+        return self.machine.traces
+
+    @property
+    def matchers(self) -> Sequence[Matcher]:
+        return self.machine.matchers
+
+    @property
+    def model(self) -> ModelProvider:
+        if self._model is None:
+            self._model = self.machine.choose_model()
+        return self._model
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        return await gate.call_tool(self, call)
+
+    async def judge(self, call: ToolCall) -> Verdict:
+        return await gate.judge_call(self, call)
+
+    def ask(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelReply]:
+        return models.ask_model(self, request)
+
+    async def execute(self, task: Task) -> Outcome:
+        return await self.machine.execute(task)
+
+    async def submit_prompt(self, prompt: str) -> str:
+        hooks = self.machine.hooks["llmos_user_prompt_submit"]
+        limit = self.machine.limits.observer_timeout_s
+        return await transform(hooks, "prompt", prompt, {"run": self}, limit, self.warn)
+
+    async def finish(self, outcome: Outcome) -> Outcome:
+        """The outcome after the chain of ``llmos_stop``. Its links take the time they need."""
+        hooks = self.machine.hooks["llmos_stop"]
+        return await transform(hooks, "outcome", outcome, {"run": self}, float("inf"), self.warn)
+
+    def emit(self, event: AnyEvent) -> None:
+        self._seq += 1
+        stamped = event.model_copy(update={"run_id": self.id, "seq": self._seq, "at": now()})
+        if isinstance(stamped, ToolOutput):
+            self.meters.steps += 1
+        self.journal.append(stamped)
+        self.machine.bus.publish(stamped)
+
+    def warn(self, text: str) -> None:
+        self.emit(Notice(level="warning", text=text))
+
+    def charge(self, used: ModelUsed) -> None:
+        """Count a settled model request."""
+        self.meters.cost_usd += used.cost_usd
+        self.meters.billing = used.billing
+        self.emit(used)
+
+    def history(self) -> AsyncIterator[AnyEvent]:
+        return self.journal.events()
+
+    def settings(self, kind: type[S]) -> S:
+        settings: S = self.machine.settings(kind)
+        return settings
+
+    async def start_state(self) -> TreeState:
+        async with self._start_lock:
+            if self._start is None:
+                self._start = await self._capture(self.machine.blobs)
+        return self._start
+
+    async def tree_state(self) -> TreeState:
+        return await self._capture(None)
+
+    async def _capture(self, blobs: BlobStore | None) -> TreeState:
+        if self.machine.blobs is None:
+            return TreeState(missing="this system keeps nothing on disk")
+        return await anyio.to_thread.run_sync(capture, self.workdir, self.machine.limits.start_state, blobs)
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Run]:
+        start, blobs = await self.start_state(), self.machine.blobs
+        if start.missing or blobs is None:
+            raise LLMOSError("There is no scratch copy.", start.missing or "")
+        target = self.scratch_root / f"scratch-{self.id}"
+        await anyio.to_thread.run_sync(lambda: target.mkdir(parents=True))
+        run = None
+        try:
+            await anyio.to_thread.run_sync(lay_out, start, blobs, target)
+            run = KernelRun(self.machine, f"{self.id}.verify", self.task, target, self.workspace, self.scratch_root)
+            yield run
+        finally:
+            if run is not None:
+                run.journal.close()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_remove, target)
+
+
+def _remove(tree: Path) -> None:
+    """Remove a directory even where a step took the right to write it."""
+    for path in (tree, *tree.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(tree)

@@ -1,0 +1,144 @@
+"""Where things lie in a workspace and in a project.
+
+Tools may write in one directory only, the run's working directory; everything that rules the agent lies outside it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from llmos_core.errors import WorkspaceError
+from llmos_core.records import Record, now
+
+_PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{6}-[0-9a-f]{6}(\.verify)?")
+
+
+def new_run_id(at: datetime | None = None) -> str:
+    """An id that sorts by time and names the day its journal lies in: ``2026-11-22-142033-a1b2c3``."""
+    return f"{(at or now()):%Y-%m-%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class Project(Record):
+    """A project: its agents, its output (the default working directory) and its state."""
+
+    name: str
+    root: Path
+
+    @property
+    def output(self) -> Path:
+        return self.root / "output"
+
+
+class Workspace(Record):
+    """The paths of a workspace. Directories are made when they are first needed."""
+
+    root: Path
+
+    @property
+    def memories(self) -> Path:
+        return self.root / "memories"
+
+    @property
+    def sessions(self) -> Path:
+        return self.memories / "sessions"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def blobs(self) -> Path:
+        return self.state / "blobs"
+
+    @property
+    def agents(self) -> Path:
+        return self.root / "agents"
+
+    def open(self) -> None:
+        """Make the workspace, or raise WorkspaceError: it is a file, or cannot be written."""
+        advice = "Name another place with --workspace DIR or LLMOS_WORKSPACE."
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self.sessions.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise WorkspaceError(f"The workspace {self.root} is not a directory.", str(error), advice) from error
+        except OSError as error:
+            raise WorkspaceError(f"The workspace {self.root} cannot be written.", str(error), advice) from error
+        if not os.access(self.state, os.W_OK):
+            raise WorkspaceError(f"The workspace {self.root} cannot be written.", "Permission denied.", advice)
+
+    def journal(self, run_id: str) -> Path:
+        """The journal of a run. Raises WorkspaceError for text that is no run id."""
+        match = _RUN_ID.fullmatch(run_id)
+        if match is None:
+            raise WorkspaceError(f"{run_id!r} is no run id.", fix="See the ids with: llmos runs list")
+        return self.sessions / match[1] / f"{run_id}.jsonl"
+
+    def journals(self) -> Iterator[Path]:
+        """The journals of all runs, newest first, a day's directory at a time."""
+        if not self.sessions.is_dir():
+            return
+        for day in sorted((d for d in self.sessions.iterdir() if d.is_dir()), reverse=True):
+            yield from sorted((p for p in day.glob("*.jsonl") if "." not in p.stem), reverse=True)
+
+    def project(self, name: str) -> Project:
+        """Raises WorkspaceError for a name that could lead out of the workspace."""
+        if not _PROJECT_NAME.fullmatch(name):
+            raise WorkspaceError(
+                f"{name!r} is no project name.",
+                "A name has 1 to 64 letters, digits, - or _, and starts with a letter or digit.",
+                "Choose such a name, for example: --project data_analysis",
+            )
+        return Project(name=name, root=self.root / "projects" / name)
+
+    def working_directory(self, project: Project, directory: str | None) -> Path:
+        """The directory that a run may write, made if it is the project's own.
+
+        Raises WorkspaceError for one that is missing, or that would give the agent what rules it.
+        """
+        if directory is None:
+            project.output.mkdir(parents=True, exist_ok=True)
+            return project.output.resolve()
+        path = Path(directory).resolve()
+        if not path.is_dir():
+            raise WorkspaceError(
+                f"The working directory {path} is not there.", fix="Make it first, or name another --dir."
+            )
+        root = self.root.resolve()
+        ruling = (root / "memories", root / "state", root / "agents", root / "lessons", root / "plugins")
+        if root.is_relative_to(path) or any(path.is_relative_to(place) for place in ruling):
+            raise WorkspaceError(
+                f"The working directory {path} holds what rules the agent.",
+                f"The workspace {root} keeps traces, journals and agents; tools must not be able to write them.",
+                "Name another --dir, or a workspace outside it with --workspace.",
+            )
+        return path
+
+    def scratch_root(self, project: Project) -> Path:
+        """Where scratch copies are made: as deep in the workspace as a project's ``output/``."""
+        return project.root
+
+
+def find_workspace(given: str | Path | None, settings_file: Path | None, setting: str | None) -> Workspace:
+    """The workspace: the given one, else ``LLMOS_WORKSPACE``, else the settings', else ``./workspace`` if it is
+    there, else one in the user's data directory. A setting is relative to its file.
+    """
+    if given is None:
+        given = os.environ.get("LLMOS_WORKSPACE") or None
+    if given is None and setting is not None:
+        given = (settings_file.parent if settings_file else Path()) / Path(setting).expanduser()
+    if given is None:
+        here = Path("workspace")
+        if here.is_dir():
+            given = here
+        else:
+            from platformdirs import user_data_path
+
+            given = user_data_path("llmos") / "workspace"
+    return Workspace(root=Path(given).expanduser().absolute())

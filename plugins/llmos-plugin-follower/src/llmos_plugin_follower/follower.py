@@ -1,0 +1,147 @@
+"""The Follower: replays a verified trace, step by step, for $0, and stops at the first difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+
+from llmos_core import (
+    Bid,
+    Candidate,
+    DeniedError,
+    DivergedError,
+    ExitCode,
+    LLMOSError,
+    Replayed,
+    Result,
+    Run,
+    StoredTrace,
+    Task,
+    ToolCall,
+    ToolResult,
+    Trace,
+    TraceError,
+    bind,
+    file_digest,
+    replay,
+    values_for,
+)
+
+_CHOSEN = "follower.chosen"
+
+
+class Follower:
+    """Bids for a task where a trace may be followed, with the confidence of the match, at $0."""
+
+    name = "FOLLOWER"
+    learns = False
+
+    async def bid(self, task: Task, run: Run) -> Bid:
+        candidates = [candidate for matcher in run.matchers for candidate in await matcher.propose(task, run)]
+        chosen = next((candidate for candidate in candidates if candidate.refused is None), None)
+        if chosen is None:
+            return Bid.cannot(_none_fits(candidates), tuple(candidates))
+        run.state[_CHOSEN] = chosen
+        reason = f"a verified trace fits ({chosen.trace_id}, version {chosen.version})"
+        return Bid(fit=chosen.score, reason=reason, candidates=tuple(candidates))
+
+    async def run(self, task: Task, run: Run) -> Result:
+        chosen: Candidate = run.state[_CHOSEN]
+        stored = await _load(chosen, run)
+        assert stored.trace is not None
+        named = {"trace_id": stored.trace_id, "trace_version": stored.version}
+        values = values_for(stored.trace, str(run.workdir), str(run.workspace))
+        try:
+            _preflight(stored.trace, run)
+            replayed = await replay(stored.trace, values, _Caller(run))
+            _check_steps(replayed, stored)
+            await _check_files(stored, run.workdir)
+        except LLMOSError as error:
+            await run.traces.record(stored.trace_id, stored.version, run.id, success=False)
+            return Result.failed(error, **named)
+        await run.traces.record(stored.trace_id, stored.version, run.id, success=True)
+        saved = stored.trace.estimated_cost_usd
+        return Result(success=True, output=str(bind(stored.trace.answer, values)), saved_usd=saved, **named)
+
+
+class _Caller:
+    """Calls through the run, and turns a refusal by the guards into an error of its own."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        result = await self._run.call(call)
+        if denied := result.data.get("denied"):
+            raise _refused(str(denied), call, str(result.data.get("reason")))
+        return result
+
+
+class _ApprovalNeeded(DeniedError):
+    exit_code = ExitCode.APPROVAL
+
+
+def _refused(decision: str, call: ToolCall, reason: str) -> DeniedError:
+    if decision == "ask":
+        return _ApprovalNeeded(f"{call.id} ({call.tool}) needs approval.", reason)
+    return DeniedError(f"{call.id} ({call.tool}) was refused.", reason)
+
+
+def _none_fits(candidates: Sequence[Candidate]) -> LLMOSError:
+    if not candidates:
+        return TraceError("No trace fits this goal.", "Nothing was learned for exactly this goal.")
+    newest = candidates[0]
+    return TraceError(
+        "No trace may be followed for this goal.", f"{newest.trace_id}, version {newest.version}: {newest.refused}"
+    )
+
+
+async def _load(chosen: Candidate, run: Run) -> StoredTrace:
+    """The chosen version, read again: it may have changed since the auction."""
+    for stored in await run.traces.versions(chosen.trace_id):
+        if stored.version == chosen.version and stored.refusal is None:
+            return stored
+    raise TraceError("The trace is no longer there.", f"{chosen.trace_id}, version {chosen.version}.")
+
+
+def _preflight(trace: Trace, run: Run) -> None:
+    """Before the first step: every tool is there."""
+    missing = sorted({step.tool for step in trace.steps} - set(run.tools))
+    if missing:
+        raise TraceError(
+            f"The trace needs tools that are not installed: {', '.join(missing)}",
+            fix="Install the plugin that brings them, or learn the goal anew with --mode learner.",
+        )
+
+
+def _check_steps(replayed: Replayed, stored: StoredTrace) -> None:
+    if replayed.divergence is not None:
+        raise DivergedError(
+            f"The replay stopped at step {replayed.divergence.step}: {replayed.divergence.message()}",
+            f"The world differs from the one in which {stored.trace_id} was learned.\n{replayed.divergence.diff()}",
+            "Learn the goal anew: add --mode learner.",
+        )
+
+
+async def _check_files(stored: StoredTrace, workdir: Path) -> None:
+    assert stored.trace is not None
+    wanted = {produced.path: produced.digest for produced in stored.trace.files}
+    found = await anyio.to_thread.run_sync(_digests, workdir, tuple(wanted))
+    for path, digest in wanted.items():
+        if found[path] != digest:
+            state = "is missing" if found[path] is None else "is there" if digest is None else "has other contents"
+            raise DivergedError(
+                f"After the last step, {path} {state}.",
+                "Every step gave what was recorded, but the files they leave differ.",
+                "Learn the goal anew: add --mode learner.",
+            )
+
+
+def _digests(workdir: Path, paths: Sequence[str]) -> Mapping[str, str | None]:
+    digests: dict[str, str | None] = {}
+    for name in paths:
+        path = workdir / name
+        digests[name] = file_digest(path) if path.is_file() else None
+    return digests

@@ -1,0 +1,70 @@
+"""The log of outcomes: how often each version of a trace was followed, and how it went."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llmos_core import Record
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcomes (
+    version TEXT NOT NULL, run_id TEXT NOT NULL, at REAL NOT NULL, success INTEGER NOT NULL,
+    PRIMARY KEY (version, run_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counts (
+    version TEXT PRIMARY KEY, uses INTEGER NOT NULL, successes INTEGER NOT NULL,
+    last_used REAL NOT NULL, last_success INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_COUNT = """
+INSERT INTO counts VALUES (?1, 1, ?2, ?3, ?2) ON CONFLICT (version) DO UPDATE SET
+    uses = uses + 1, successes = successes + ?2, last_used = ?3, last_success = ?2
+"""
+
+
+class Counts(Record):
+    """Live counts of one version."""
+
+    uses: int = 0
+    successes: int = 0
+    last_used: datetime | None = None
+    last_success: bool | None = None
+
+
+class OutcomeLog:
+    """Outcomes in SQLite: an append-only log, and counts kept with it in one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def record(self, version: str, run_id: str, at: datetime, success: bool) -> None:
+        """Count an outcome; the same run twice has no effect."""
+        with self._connect() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            row = (version, run_id, at.timestamp(), int(success))
+            if connection.execute("INSERT OR IGNORE INTO outcomes VALUES (?, ?, ?, ?)", row).rowcount:
+                connection.execute(_COUNT, (version, int(success), at.timestamp()))
+
+    def counts(self, version: str) -> Counts:
+        if not self._path.exists():
+            return Counts()
+        with self._connect() as connection:
+            row = connection.execute(
+                "SELECT uses, successes, last_used, last_success FROM counts WHERE version = ?", (version,)
+            ).fetchone()
+        if row is None:
+            return Counts()
+        uses, successes, last_used, last_success = row
+        used_at = datetime.fromtimestamp(last_used, UTC)
+        return Counts(uses=uses, successes=successes, last_used=used_at, last_success=bool(last_success))
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+            connection.executescript(_SCHEMA)
+            yield connection

@@ -1,0 +1,85 @@
+"""Recorded calls become a trace: machine paths become slots, the files left behind become checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llmos_core import (
+    Abstraction,
+    Outcome,
+    ProducedFile,
+    Run,
+    Step,
+    StepResult,
+    Trace,
+    TreeState,
+    goal_signature,
+)
+from llmos_plugin_trace.capture import Recorded
+
+_TITLE_CHARS = 60
+
+
+def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: Sequence[ProducedFile]) -> Trace:
+    """The trace of a run, not yet verified."""
+    slots = Abstraction.of({"workdir": run.workdir, "workspace": run.workspace}, _texts(outcome, calls))
+    steps = tuple(_step(recorded, slots) for recorded in calls)
+    answer = slots.abstract(outcome.output)
+    assert calls
+    return Trace(
+        goal_signature=goal_signature(outcome.goal),
+        goal_text=outcome.goal,
+        success_rating=0.0,
+        created_at=calls[-1].at,
+        estimated_cost_usd=outcome.cost_usd,
+        cost_billing=outcome.billing,
+        estimated_time_secs=outcome.duration_s,
+        mode=outcome.mode,
+        tools_used=tuple(dict.fromkeys(step.tool for step in steps)),
+        parameters=slots.parameters,
+        steps=steps,
+        files=tuple(files),
+        answer=str(answer),
+    )
+
+
+def produced_files(start: TreeState, end: TreeState) -> Sequence[ProducedFile]:
+    """The files that a run wrote, changed or removed."""
+    before = {path: state.digest for path, state in start.entries.items() if state.kind == "file"}
+    after = {path: state.digest for path, state in end.entries.items() if state.kind == "file"}
+    return [
+        ProducedFile(path=path, digest=after.get(path))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _texts(outcome: Outcome, calls: Sequence[Recorded]) -> Iterator[str]:
+    yield outcome.output
+    for recorded in calls:
+        yield recorded.call.model_dump_json()
+        yield recorded.result.output
+
+
+def _step(recorded: Recorded, slots: Abstraction) -> Step:
+    arguments = slots.abstract(recorded.call.input)
+    assert isinstance(arguments, dict)
+    result = recorded.result
+    return Step(
+        title=_title(recorded.call.tool, arguments.values()),
+        tool=recorded.call.tool,
+        effect=recorded.effect,
+        arguments=arguments,
+        result=StepResult(
+            output=str(slots.abstract(result.output)), is_error=result.is_error, exit_code=result.exit_code
+        ),
+    )
+
+
+def _title(tool: str, arguments: object) -> str:
+    """The tool and its first text argument, on one short line."""
+    assert hasattr(arguments, "__iter__")
+    subject = next((" ".join(value.split()) for value in arguments if isinstance(value, str)), "")
+    if len(subject) > _TITLE_CHARS:
+        subject = subject[: _TITLE_CHARS - 3] + "..."
+    return f"{tool} {subject}".rstrip()

@@ -1,0 +1,73 @@
+"""The mode VERIFIER: a stored trace is replayed in a copy of the working directory, and its outcome told."""
+
+from __future__ import annotations
+
+from llmos_core import (
+    Bid,
+    DivergedError,
+    LLMOSError,
+    Result,
+    Run,
+    StoredTrace,
+    Task,
+    Trace,
+    TraceError,
+    TraceSaved,
+    TreeState,
+    UsageError,
+    goal_signature,
+)
+from llmos_plugin_trace.keep import verified
+from llmos_plugin_trace.verify import replay_in_copy
+
+
+class Verifier:
+    """Runs only where its mode is asked for. A trace that verifies anew is saved as a new version."""
+
+    name = "VERIFIER"
+    learns = False
+
+    async def bid(self, task: Task, run: Run) -> Bid:
+        if task.mode != self.name:
+            return Bid.cannot(UsageError("It acts only on demand."))
+        return Bid(fit=1.0, reason="asked for")
+
+    async def run(self, task: Task, run: Run) -> Result:
+        stored = await _find(task, run)
+        named = {"trace_id": stored.trace_id, "trace_version": stored.version}
+        if stored.trace is None:
+            return Result.failed(
+                TraceError(f"The trace {stored.trace_id} cannot be read.", stored.fault or ""), **named
+            )
+        left = await replay_in_copy(stored.trace, run)
+        reason = left if isinstance(left, str) else _wrong_file(stored.trace, left)
+        if reason is not None:
+            return Result.failed(_not_verified(stored, reason), **named)
+        if stored.refusal is not None:
+            stored = await run.traces.save(verified(stored.trace))
+            run.emit(TraceSaved(trace_id=stored.trace_id, version=stored.version, followable=True))
+        output = f"Verified: {stored.trace_id}, version {stored.version}"
+        return Result(success=True, output=output, trace_id=stored.trace_id, trace_version=stored.version)
+
+
+async def _find(task: Task, run: Run) -> StoredTrace:
+    for stored in await run.traces.versions(goal_signature(task.goal)):
+        if task.version in (None, stored.version):
+            return stored
+    raise UsageError("There is no such trace.", fix="See the traces with: llmos traces list")
+
+
+def _wrong_file(trace: Trace, left: TreeState) -> str | None:
+    for produced in trace.files:
+        state = left.entries.get(produced.path)
+        if (state.digest if state else None) != produced.digest:
+            return f"on replay, {produced.path} came out otherwise"
+    return None
+
+
+def _not_verified(stored: StoredTrace, reason: str) -> LLMOSError:
+    return DivergedError(
+        f"The trace {stored.trace_id} did not verify.",
+        f"In a copy of the working directory: {reason}",
+        "Learn the goal anew: add --mode learner.",
+    )
