@@ -66,10 +66,10 @@ class LLMOS:
         self._boot(file, space, Host(file, discover=discover, plugins=plugins))
 
     @classmethod
-    def in_memory(cls, plugins: Mapping[str, object] | None = None) -> Self:
+    def in_memory(cls, plugins: Mapping[str, object] | None = None, settings: SettingsFile | None = None) -> Self:
         """A system without disk, CLI or network, made of the given plugins alone: for unit tests."""
         system = cls.__new__(cls)
-        file = SettingsFile()
+        file = settings or SettingsFile()
         system._boot(file, None, Host(file, discover=False, plugins=plugins))
         return system
 

@@ -46,7 +46,7 @@ async def judge(hooks: Sequence[HookFunction], arguments: Mapping[str, Any], tim
     for hook in hooks:
         try:
             answer = await _invoke(hook, arguments, timeout_s)
-        except Exception as error:  # noqa: BLE001 - a guard that fails in any way denies
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a guard that fails in any way denies
             answer = Verdict.deny(f"the guard of {hook.plugin} failed ({describe(error)})", rule="guard-failed")
         if answer is None:
             continue
@@ -68,7 +68,7 @@ async def observe(
     for hook in hooks:
         try:
             await _invoke(hook, arguments, timeout_s)
-        except Exception as error:  # noqa: BLE001 - observers fail soft, and are reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - observers fail soft, and are reported
             report(f"An observer of {hook.plugin} failed ({describe(error)}).")
 
 
@@ -84,7 +84,7 @@ async def transform(
     for hook in hooks:
         try:
             answer = await _invoke(hook, {**arguments, name: value}, timeout_s)
-        except Exception as error:  # noqa: BLE001 - a broken link is reported, the value stays
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken link is reported, the value stays
             report(f"A hook of {hook.plugin} failed ({describe(error)}).")
             continue
         if isinstance(answer, type(value)):

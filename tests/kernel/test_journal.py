@@ -1,0 +1,69 @@
+"""The journal: one line an event, whole after a crash, free of credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmos_core import LLMOSError, Notice, Outcome, RunFinished
+from llmos_core.kernel.journal import FileJournal, read_events, read_outcome
+
+OUTCOME = Outcome(
+    run_id="r",
+    goal="g",
+    mode="LEARNER",
+    success=True,
+    output="o" * 5000,
+    cost_usd=0,
+    billing="free",
+    saved_usd=0,
+    duration_s=0,
+    steps=0,
+    trace_id=None,
+    trace_version=None,
+    project="default",
+    directory=None,
+    error=None,
+)
+
+
+async def test_what_was_appended_reads_back(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "day" / "run.jsonl")
+    events = [Notice(text="one\ntwo\u2028three"), RunFinished(outcome=OUTCOME)]
+    for event in events:
+        journal.append(event)
+    await journal.sync()
+    assert [event async for event in journal.events()] == events
+    journal.close()
+    assert read_outcome(journal.path) == events[1]
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl")
+    journal.append(Notice(text="whole"))
+    journal.close()
+    with journal.path.open("ab") as file:
+        file.write(b'{"type":"notice","text":"cut o')
+    assert [event.type for event in read_events(journal.path)] == ["notice"]
+    assert read_outcome(journal.path) is None
+
+
+def test_a_damaged_line_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"no json\n")
+    with pytest.raises(LLMOSError, match="cannot be read"):
+        list(read_events(path))
+
+
+def test_credentials_never_reach_the_file(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl", secrets=["sk-secret"])
+    journal.append(Notice(text="the key is sk-secret!"))
+    journal.close()
+    assert b"sk-secret" not in journal.path.read_bytes()
+
+
+def test_a_journal_is_never_written_over(tmp_path: Path) -> None:
+    FileJournal(tmp_path / "run.jsonl").close()
+    with pytest.raises(FileExistsError):
+        FileJournal(tmp_path / "run.jsonl")

@@ -1,0 +1,210 @@
+"""The tool door: guards -> journal START -> execute -> journal END -> observers, for every call, exactly once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import anyio
+import pytest
+
+from llmos_core import LLMOS, Outcome, Run, ToolCall, ToolResult, Verdict
+from llmos_core.host.settings import LimitSettings, Settings, SettingsFile
+from llmos_core.kernel import gate
+from tests.parts import Echo, Parts, Script, call
+
+IMPATIENT = SettingsFile(settings=Settings(limits=LimitSettings(guard_timeout_s=0.05)))
+
+
+async def perform(act: Any, *tools: Any, **hooks: Any) -> tuple[Outcome, list[Any]]:
+    """Run a scripted strategy; its outcome and the run's events."""
+    seen: list[Any] = []
+
+    async def wrapped(run: Run) -> Any:
+        try:
+            return await act(run)
+        finally:
+            seen.extend([event async for event in run.history()])
+
+    plugins = {"parts": Parts(tools=tools, strategies=[Script(wrapped)], **hooks)}
+    async with LLMOS.in_memory(plugins, IMPATIENT) as system:
+        outcome = await system.execute("do it")
+    return outcome, seen
+
+
+def kinds(events: list[Any]) -> list[str]:
+    return [event.type for event in events if event.type.startswith("tool")]
+
+
+async def test_a_call_is_journalled_before_and_after_it_runs() -> None:
+    order: list[str] = []
+    echo = Echo(before=lambda: order.append("ran"))
+
+    async def guard(call: ToolCall, run: Run) -> None:
+        order.append("guard")
+
+    async def observer(call: ToolCall, result: ToolResult, run: Run) -> None:
+        order.append(f"saw {result.output}")
+
+    async def act(run: Run) -> str:
+        return (await run.call(call("hi"))).output
+
+    outcome, events = await perform(act, echo, llmos_pre_tool_use=guard, llmos_post_tool_use=observer)
+    assert outcome.output == "hi"
+    assert outcome.steps == 1
+    assert order == ["guard", "ran", "saw hi"]
+    assert kinds(events) == ["tool_started", "tool_output"]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert all(event.run_id == outcome.run_id and event.at for event in events)
+
+
+async def raising(call: ToolCall, run: Run) -> None:
+    raise RuntimeError("broken guard")
+
+
+async def hanging(call: ToolCall, run: Run) -> None:
+    await anyio.sleep_forever()
+
+
+def blocking(call: ToolCall, run: Run) -> None:
+    time.sleep(0.5)
+
+
+async def nonsense(call: ToolCall, run: Run) -> Any:
+    return "allow"
+
+
+async def leaving(call: ToolCall, run: Run) -> None:
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize("guard", [raising, hanging, blocking, nonsense, leaving])
+async def test_a_guard_that_fails_in_any_way_denies(guard: Any) -> None:
+    echo = Echo()
+
+    async def act(run: Run) -> ToolResult:
+        result = await run.call(call())
+        assert result.is_error
+        assert result.data["denied"] == "deny"
+        assert result.data["rule"] == "guard-failed"
+        return result
+
+    outcome, events = await perform(act, echo, llmos_pre_tool_use=guard)
+    assert outcome.success, outcome.error
+    assert echo.ran == []
+    assert kinds(events) == ["tool_denied"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "denied"),
+    [
+        ([Verdict.allow(), Verdict.deny("no")], "deny"),
+        ([Verdict.deny("no"), Verdict.allow()], "deny"),
+        ([Verdict.ask("may I"), Verdict.allow()], "ask"),
+        ([Verdict.ask("may I"), Verdict.deny("no")], "deny"),
+        ([Verdict.allow(), None], None),
+    ],
+)
+async def test_the_strictest_verdict_wins(verdicts: list[Verdict | None], denied: str | None) -> None:
+    echo = Echo()
+
+    async def act(run: Run) -> str:
+        return str((await run.call(call())).data.get("denied"))
+
+    plugins = {f"guard{place}": Parts(llmos_pre_tool_use=_saying(verdict)) for place, verdict in enumerate(verdicts)}
+    plugins["parts"] = Parts(tools=[echo], strategies=[Script(act)])
+    async with LLMOS.in_memory(plugins) as system:
+        outcome = await system.execute("do it")
+    assert outcome.output == str(denied)
+    assert bool(echo.ran) == (denied is None)
+
+
+def _saying(verdict: Verdict | None) -> Any:
+    async def guard(call: ToolCall, run: Run) -> Verdict | None:
+        return verdict
+
+    return guard
+
+
+async def test_an_observer_that_fails_is_reported_and_the_run_goes_on() -> None:
+    async def observer(call: ToolCall, result: ToolResult, run: Run) -> None:
+        raise ValueError("bad observer")
+
+    async def act(run: Run) -> str:
+        return (await run.call(call("on"))).output
+
+    outcome, events = await perform(act, Echo(), llmos_post_tool_use=observer)
+    assert outcome.output == "on"
+    notices = [event.text for event in events if event.type == "notice"]
+    assert notices == ["An observer of parts failed (ValueError: bad observer)."]
+
+
+async def test_unknown_tools_and_wrong_inputs_never_run() -> None:
+    echo = Echo()
+
+    async def act(run: Run) -> str:
+        results = [
+            await run.call(ToolCall(id="1", tool="Nope", input={})),
+            await run.call(ToolCall(id="2", tool="Echo", input={"text": "x", "more": 1})),
+            await run.call(ToolCall(id="3", tool="Echo", input={})),
+        ]
+        assert all(result.is_error for result in results)
+        return " | ".join(result.output for result in results)
+
+    outcome, events = await perform(act, echo)
+    assert echo.ran == []
+    assert "no tool named Nope (there are: Echo)" in outcome.output
+    assert "more: Extra inputs are not permitted" in outcome.output
+    assert kinds(events) == ["tool_denied"] * 3
+
+
+async def test_a_tool_that_raises_gives_an_error_result_and_is_reported() -> None:
+    def explode() -> None:
+        raise OSError("disk on fire")
+
+    async def act(run: Run) -> str:
+        result = await run.call(call())
+        assert result.is_error
+        return result.output
+
+    outcome, events = await perform(act, Echo(before=explode))
+    assert outcome.output == "The tool Echo failed: OSError: disk on fire"
+    assert kinds(events) == ["tool_started", "tool_output"]
+    assert any(event.type == "notice" and "disk on fire" in event.text for event in events)
+
+
+async def test_an_external_effect_is_on_disk_as_started_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    async def sync(self: Any) -> None:
+        order.append("synced")
+
+    monkeypatch.setattr("llmos_core.kernel.journal.MemoryJournal.sync", sync)
+
+    async def act(run: Run) -> None:
+        await run.call(call())
+
+    for effect in ("pure", "workspace", "external"):
+        await perform(act, Echo(effect, before=lambda: order.append("ran")))
+    assert order == ["ran", "ran", "synced", "ran"]
+
+
+async def test_a_tool_that_cannot_say_its_effect_counts_as_external() -> None:
+    class Unsure(Echo):
+        def effect(self, input: Any) -> Any:
+            raise RuntimeError
+
+    async def act(run: Run) -> None:
+        await run.call(call())
+
+    _, events = await perform(act, Unsure())
+    assert next(event for event in events if event.type == "tool_started").effect == "external"
+
+
+def test_no_other_code_runs_a_tool() -> None:
+    """The one place in the sources that calls a tool's ``run`` is the gate."""
+    from pathlib import Path
+
+    sources = Path(gate.__file__).parents[1]
+    callers = [path.name for path in sources.rglob("*.py") if "tool.run(" in path.read_text("utf-8")]
+    assert callers == ["gate.py"]
