@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import ValidationError
 
@@ -80,25 +81,26 @@ class LLMOS:
         self.dispatcher = Dispatcher(host.collect("llmos_strategies", Strategy))
         self.machine = assemble(host, settings, workspace, self.execute_task)
         self._untold = list(host.faults)
-        self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        group = await self._exit.enter_async_context(anyio.create_task_group())
+        self._observers = await anyio.create_task_group().__aenter__()
         for hook in self.machine.hooks["llmos_event"]:
-            events = self._exit.enter_context(self.events())
-            group.start_soon(self._watch, hook, events)
-        self._exit.callback(self.machine.bus.close)
+            await self._observers.start(self._watch, hook)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._exit.__aexit__(kind, error, trace)
+        self.machine.bus.close()
+        # The body's own error is not passed on to the group, which would wrap it.
+        await self._observers.__aexit__(None, None, None)
 
-    async def _watch(self, hook: HookFunction, events: MemoryObjectReceiveStream[Event]) -> None:
-        async for event in events:
-            limit = self.machine.limits.observer_timeout_s
-            await observe([hook], {"event": event}, limit, self._untold.append)
+    async def _watch(self, hook: HookFunction, *, task_status: TaskStatus[None]) -> None:
+        limit = self.machine.limits.observer_timeout_s
+        with self.events() as events:
+            task_status.started()
+            async for event in events:
+                await observe([hook], {"event": event}, limit, self._untold.append)
 
     def events(self) -> AbstractContextManager[MemoryObjectReceiveStream[Event]]:
         """All events published while the context is open, of every run, in order."""

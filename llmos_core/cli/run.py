@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -16,7 +16,7 @@ from llmos_core.errors import LLMOSError
 from llmos_core.records import ErrorInfo, Event, Outcome, RunFinished, Task
 from llmos_core.system import LLMOS, make_task
 
-Follow = Callable[[MemoryObjectReceiveStream[Event]], Awaitable[None]]
+Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
 
 
 @click.command()
@@ -71,9 +71,10 @@ async def _execute(task: Task, workspace: str | None, follow: Follow) -> Outcome
                 group.start_soon(follow, events)
                 try:
                     return await system.execute_task(task)
-                except LLMOSError:
+                except LLMOSError as error:
+                    refusal = error
                     group.cancel_scope.cancel()
-                    raise
+    raise refusal
 
 
 async def _print_events(events: MemoryObjectReceiveStream[Event]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -69,7 +70,7 @@ class Host:
             self._load(found)
         for name, plugin in (plugins or {}).items():
             found = Found(name=name, value=repr(plugin), distribution="", version="", summary="")
-            self._admit(found, lambda plugin=plugin: plugin)
+            self._admit(found, partial(_given, plugin))
         self._read_settings()
 
     def _load(self, found: Found) -> None:
@@ -195,6 +196,10 @@ class Host:
                 arguments=tuple(impl.argnames),
                 is_async=inspect.iscoroutinefunction(impl.function),
             )
+
+
+def _given(plugin: object) -> object:
+    return plugin
 
 
 def _check_hook_names(plugin: object) -> None:

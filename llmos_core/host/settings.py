@@ -59,9 +59,10 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     """
     path = _nearest(start or Path.cwd()) or _of_user()
     data = _read(path) if path else {}
+    settings = validated(Settings, data, path, ())
     if provider := environ.get("LLMOS_PROVIDER"):
-        data["model"] = {**data.get("model", {}), "provider": provider}
-    return SettingsFile(path=path, settings=validated(Settings, data, path, ()))
+        settings = settings.model_copy(update={"model": ModelSettings(provider=provider)})
+    return SettingsFile(path=path, settings=settings)
 
 
 def validated(kind: type[S], data: Mapping[str, Any], path: Path | None, section: Sequence[str]) -> S:

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 
 from llmos_core.records import Billing, Effect, Record
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """The version of the Markdown form that this code writes."""
 
 

@@ -15,11 +15,65 @@ from llmos_core.trace.record import Trace
 
 GOLDEN = (Path(__file__).with_name("golden") / "primes.md").read_text()
 LINES = [
-    *("", " ", "---", "----", "--- ", "...", "```", "````", "```python", "# x", "## Execution Steps", "## Files", "## Answer"),
-    *("### Step 1: x", "### Step 2: x", "### Step 3: y", "Tool: Bash", "Effect: pure", "Effect: magic", "a: 1", "a:", '"a": 1'),
-    *("a: yes", "Result: ok", "Result: exit 1", "Result: fine", "Output: x", "Output:", '"text"', "- a: removed", "- a: b"),
-    *("mode: x", "goal_text: 12", "format: 2", "steps:", "verified: {}", "a: &a 1", "a: *a", "a: !!str 1", "%YAML 1.1", "<<: {a: 1}"),
-    *("\r", "\0", "\ufeff", "tools_used: [[[[[[[[[[", "created_at: 2020-99-99", "usage_count: 0x", "usage_count: 0b_", '"\\ud800"'),
+    *(
+        "",
+        " ",
+        "---",
+        "----",
+        "--- ",
+        "...",
+        "```",
+        "````",
+        "```python",
+        "# x",
+        "## Execution Steps",
+        "## Files",
+        "## Answer",
+    ),
+    *(
+        "### Step 1: x",
+        "### Step 2: x",
+        "### Step 3: y",
+        "Tool: Bash",
+        "Effect: pure",
+        "Effect: magic",
+        "a: 1",
+        "a:",
+        '"a": 1',
+    ),
+    *(
+        "a: yes",
+        "Result: ok",
+        "Result: exit 1",
+        "Result: fine",
+        "Output: x",
+        "Output:",
+        '"text"',
+        "- a: removed",
+        "- a: b",
+    ),
+    *(
+        "mode: x",
+        "goal_text: 12",
+        "format: 2",
+        "steps:",
+        "verified: {}",
+        "a: &a 1",
+        "a: *a",
+        "a: !!str 1",
+        "%YAML 1.1",
+        "<<: {a: 1}",
+    ),
+    *(
+        "\r",
+        "\0",
+        "\ufeff",
+        "tools_used: [[[[[[[[[[",
+        "created_at: 2020-99-99",
+        "usage_count: 0x",
+        "usage_count: 0b_",
+        '"\\ud800"',
+    ),
 ]
 
 
@@ -87,17 +141,37 @@ CASES: dict[str, tuple[Any, Any, str]] = {
     "broken YAML": ("mode: LEARNER", "mode: [", "Line "),
     "second document": ("mode: LEARNER", "...\nmode: x", "Line "),
     "impossible date": ("created_at: 2025-01", "created_at: 2025-99", "Line 1: the front matter is no YAML we read"),
-    "endless cost": ("estimated_cost_usd: 0.45", "estimated_cost_usd: .inf", "Line 1: the front matter is no YAML we read"),
+    "endless cost": (
+        "estimated_cost_usd: 0.45",
+        "estimated_cost_usd: .inf",
+        "Line 1: the front matter is no YAML we read",
+    ),
     "negative cost": ("estimated_cost_usd: 0.45", "estimated_cost_usd: -1", 'Line 8: "estimated_cost_usd": '),
-    "goal is a number": ("goal_text: Create a Python script to calculate primes", "goal_text: 12", 'Line 3: "goal_text": '),
+    "goal is a number": (
+        "goal_text: Create a Python script to calculate primes",
+        "goal_text: 12",
+        'Line 3: "goal_text": ',
+    ),
     "signature is a number": ("a3f7c9e1b2d4f8a6", "1234567890123456", 'Line 2: "goal_signature": '),
     "missing key": ("mode: LEARNER\n", "", '"mode": "Field required"'),
-    "unknown key": ("mode: LEARNER", "mode: LEARNER\ncolour: red", 'Line 11: the front matter does not know the key "colour"'),
-    "steps as a key": ("mode: LEARNER", "mode: LEARNER\nsteps: []", 'Line 11: the front matter does not know the key "steps"'),
+    "unknown key": (
+        "mode: LEARNER",
+        "mode: LEARNER\ncolour: red",
+        'Line 11: the front matter does not know the key "colour"',
+    ),
+    "steps as a key": (
+        "mode: LEARNER",
+        "mode: LEARNER\nsteps: []",
+        'Line 11: the front matter does not know the key "steps"',
+    ),
     "wrong number": ("### Step 2", "### Step 3", 'Line 56: step 2 was expected; there is "### Step 3: Test script".'),
     "no title": ("### Step 2: Test script", "### Step 2:", "Line 56: ### Step 2: TITLE was expected"),
     "no tool": ("Tool: Bash\n", "", "Line 58: Tool: NAME was expected"),
-    "unknown effect": ("Effect: external", "Effect: magic", "Line 59: Effect: pure, workspace or external was expected"),
+    "unknown effect": (
+        "Effect: external",
+        "Effect: magic",
+        "Line 59: Effect: pure, workspace or external was expected",
+    ),
     "no effect": ("Effect: external\n", "", "Line 59: Effect: pure, workspace or external was expected"),
     "no result": ("Result: exit 0\n", "", "Line 63: Result: ok, error, exit N, or error, exit N was expected"),
     "odd result": ("Result: exit 0", "Result: exit zero", "Line 63: Result: ok"),
@@ -106,7 +180,11 @@ CASES: dict[str, tuple[Any, Any, str]] = {
     "no argument": ("timeout: 5000", "just words", "Line 61: an argument, name: value, or an empty line was expected"),
     "doubtful argument": ("timeout: 5000", "timeout: yes", 'Line 61: "yes" is no value we read'),
     "repeated argument": ("timeout: 5000", "timeout: 5000\ntimeout: 1", 'Line 62: the argument "timeout" is repeated'),
-    "repeated block": ("\nResult: exit 0", "\ncommand:\n```\nx\n```\n\nResult: exit 0", 'Line 63: the argument "command"'),
+    "repeated block": (
+        "\nResult: exit 0",
+        "\ncommand:\n```\nx\n```\n\nResult: exit 0",
+        'Line 63: the argument "command"',
+    ),
     "NaN": ("timeout: 5000", "timeout: NaN", 'Line 61: "NaN" is no value we read'),
     "lone surrogate": ("timeout: 5000", r'timeout: "\ud800"', "Line 61: "),
     "no block": ("```python\n", "", "Line 37: a fenced block was expected"),
@@ -115,7 +193,11 @@ CASES: dict[str, tuple[Any, Any, str]] = {
     "odd file": ("- primes.py: sha256:", "- primes.py: md5:", "Line 68: a path with its digest"),
     "file without state": ("- primes.py: sha256:" + "4b" * 32, "- primes.py", "Line 68: - PATH: sha256:DIGEST"),
     "text after the end": ("29]\n```\n", "29]\n```\nmore\n", 'Line 78: nothing was expected here; there is "more".'),
-    "sections in another order": ("## Execution Steps", "## Files\n\n## Execution Steps", "Line 31: nothing was expected here"),
+    "sections in another order": (
+        "## Execution Steps",
+        "## Files\n\n## Execution Steps",
+        "Line 31: nothing was expected here",
+    ),
     "surrogate in a str": ("Test script", "Test \ud800", "Line 1: the file is not UTF-8"),
 }
 
@@ -133,7 +215,8 @@ def test_one_clear_error_for(old: str, new: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "named"), [("2", '"2"'), ("0", '"0"'), ("1.0", '"1.0"'), ("true", '"True"'), ('"1"', '"1"'), ("[]", '"[]"')]
+    ("version", "named"),
+    [("2", '"2"'), ("0", '"0"'), ("1.0", '"1.0"'), ("true", '"True"'), ('"1"', '"1"'), ("[]", '"[]"')],
 )
 def test_an_unknown_format_is_named(version: str, named: str) -> None:
     with pytest.raises(TraceError) as caught:
