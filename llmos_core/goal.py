@@ -20,17 +20,22 @@ def check_goal(goal: str) -> str:
     if not text:
         raise UsageError("The goal is empty.", fix='Say what to do: llmos run "GOAL"')
     if len(text) > MAX_GOAL_CHARS:
-        raise UsageError(
-            "The goal is too long.",
-            f"It has {len(text):,} characters; at most {MAX_GOAL_CHARS:,} are accepted.",
-            "Put long material into a file in the working directory and name the file in the goal.",
-        )
+        raise too_long(f"{len(text):,}")
     for char in text:
         if unicodedata.category(char) == "Cs":
             raise UsageError("The goal is not valid UTF-8.", fix="Write the goal as UTF-8 text.")
         if unicodedata.category(char) == "Cc" and char not in "\n\r\t":
             raise UsageError(f"The goal holds the control character U+{ord(char):04X}.", fix="Remove it from the goal.")
     return text
+
+
+def too_long(length: str) -> UsageError:
+    """The error for a goal of that many characters."""
+    return UsageError(
+        "The goal is too long.",
+        f"It has {length} characters; at most {MAX_GOAL_CHARS:,} are accepted.",
+        "Put long material into a file in the working directory and name the file in the goal.",
+    )
 
 
 def canonical(goal: str) -> str:

@@ -67,9 +67,13 @@ class Workspace(Record):
             self.state.mkdir(parents=True, exist_ok=True)
             self.sessions.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise WorkspaceError(f"The workspace {self.root} is not a directory.", str(error), advice) from error
+            raise WorkspaceError(
+                f"The workspace {self.root} is not a directory.", "There is a file in its place.", advice
+            ) from error
         except OSError as error:
-            raise WorkspaceError(f"The workspace {self.root} cannot be written.", str(error), advice) from error
+            raise WorkspaceError(
+                f"The workspace {self.root} cannot be written.", f"{error.strerror}.", advice
+            ) from error
         if not os.access(self.state, os.W_OK):
             raise WorkspaceError(f"The workspace {self.root} cannot be written.", "Permission denied.", advice)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from llmos_core.errors import UsageError
-from llmos_core.goal import MAX_GOAL_CHARS
+from llmos_core.goal import MAX_GOAL_CHARS, too_long
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,16 +31,19 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(command)
 
 
+_TASK: tuple[Callable[[Any], Any], ...] = (
+    click.option("--model", metavar="M", help="Model alias or id for the Learner."),
+    click.option("--dir", "directory", metavar="D", help="Working directory; default: the project's output/."),
+    click.option("--project", metavar="P", default="default", show_default=True, help="Project to work in."),
+    click.option("--mode", metavar="MODE", default="auto", show_default=True, help="auto, follower, learner ..."),
+    click.option("--file", "goal_file", type=click.File("rb"), metavar="F", help="Read the goal from a file."),
+    click.argument("goal", required=False),
+)
+
+
 def task_options(command: F) -> F:
     """The goal and where it runs."""
-    for option in (
-        click.option("--model", metavar="M", help="Model alias or id for the Learner."),
-        click.option("--dir", "directory", metavar="D", help="Working directory; default: the project's output/."),
-        click.option("--project", metavar="P", default="default", show_default=True, help="Project to work in."),
-        click.option("--mode", metavar="MODE", default="auto", show_default=True, help="auto, follower, learner ..."),
-        click.option("--file", "goal_file", type=click.File("rb"), metavar="F", help="Read the goal from a file."),
-        click.argument("goal", required=False),
-    ):
+    for option in _TASK:
         command = option(command)
     return command
 
@@ -56,7 +59,7 @@ def read_goal(goal: str | None, goal_file: Any) -> str:
         return goal or ""
     data: bytes = (goal_file or click.get_binary_stream("stdin")).read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise UsageError("The goal is too long.", f"At most {MAX_GOAL_CHARS:,} characters are accepted.")
+        raise too_long(f"more than {MAX_GOAL_CHARS:,}")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from llmos_core.cli.options import json_option, read_goal, task_options, workspa
 from llmos_core.cli.output import print_error, print_json, printable
 from llmos_core.cli.progress import Progress, summary
 from llmos_core.errors import LLMOSError
-from llmos_core.records import ErrorInfo, Event, Outcome, RunFinished, Task
+from llmos_core.records import AUTO, ErrorInfo, Event, Outcome, RunFinished, Task
 from llmos_core.system import LLMOS, make_task
 
 Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
@@ -94,5 +94,6 @@ def show(outcome: Outcome, as_json: bool, jsonl: bool) -> None:
         click.echo(printable(outcome.output))
     if outcome.error:
         print_error(outcome.error)
-    click.echo(summary(outcome), err=True)
+    if outcome.mode != AUTO:
+        click.echo(summary(outcome), err=True)
     click.get_current_context().exit(outcome.exit_code)

@@ -72,9 +72,9 @@ def validated(kind: type[S], data: Mapping[str, Any], path: Path | None, section
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in (*section, *first["loc"]))
-        where = path or "the environment"
+        problem = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(
-            f"A setting is wrong: {key}", f"{where}: {first['msg']}.", "Correct or remove the key."
+            f"A setting is wrong: {key}", f"{path or 'the environment'}: {problem}.", "Correct or remove the key."
         ) from error
 
 

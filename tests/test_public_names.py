@@ -1,0 +1,21 @@
+"""The public names, as a list: a change here is a change for every plugin."""
+
+from __future__ import annotations
+
+import llmos_core
+
+NAMES = """
+AUTO Abstraction AgentSpec AnyEvent Bid Billing BudgetError Candidate DeniedError DivergedError Divergence Effect
+ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmOutput Matcher MemoryBackend ModeChosen
+ModelProvider ModelReply ModelRequest ModelUsed Notice Offer Outcome Parameter PluginError ProducedFile Record Replayed
+Result Run RunFinished RunTimeoutError SettingsError Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied
+ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UserInput Verdict
+Verification WorkspaceError __version__ bind canonical_goal file_digest goal_signature hookimpl parse_trace render_trace
+replay trace_version values_for write_atomic
+"""
+
+
+def test_the_public_names() -> None:
+    assert sorted(llmos_core.__all__) == sorted(NAMES.split())
+    for name in llmos_core.__all__:
+        assert getattr(llmos_core, name) is not None
