@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 MAX_FILE_LINES = 400
 MAX_CORE_LINES = 4_000
+"""Lines of code: documentation, comments and blank lines are not counted, so that nobody saves on them."""
+
+
+def code_lines(source: str) -> int:
+    """The lines that hold code."""
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in skipped:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
 
 
 def main() -> int:
@@ -15,14 +32,17 @@ def main() -> int:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "*.py"], cwd=root, check=True, capture_output=True, text=True
     )
-    lengths = {name: (root / name).read_text("utf-8").count("\n") for name in listed.stdout.split("\n") if name}
-    long = {name: length for name, length in lengths.items() if length > MAX_FILE_LINES}
-    core = sum(length for name, length in lengths.items() if name.startswith("llmos_core/"))
+    sources = {name: (root / name).read_text("utf-8") for name in listed.stdout.split("\n") if name}
+    lengths = {name: source.count("\n") for name, source in sources.items()}
+    core = [name for name in sources if name.startswith("llmos_core/")]
+    code = sum(code_lines(sources[name]) for name in core)
     longest = max(lengths, key=lambda name: lengths[name])
-    print(f"core: {core} lines of {MAX_CORE_LINES}; longest file: {longest}, {lengths[longest]} of {MAX_FILE_LINES}")
-    for name, length in long.items():
-        print(f"{name}: {length} lines, more than {MAX_FILE_LINES}: two subjects in one room?")
-    return 1 if long or core > MAX_CORE_LINES else 0
+    print(f"core: {code} lines of code of {MAX_CORE_LINES} ({sum(lengths[name] for name in core)} with documentation)")
+    print(f"longest file: {longest}, {lengths[longest]} lines of {MAX_FILE_LINES}")
+    long = [name for name, length in lengths.items() if length > MAX_FILE_LINES]
+    for name in long:
+        print(f"{name}: {lengths[name]} lines, more than {MAX_FILE_LINES}: two subjects in one room?")
+    return 1 if long or code > MAX_CORE_LINES else 0
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -57,7 +58,8 @@ def read_goal(goal: str | None, goal_file: Any) -> str:
         )
     if goal_file is None and goal != "-":
         return goal or ""
-    data: bytes = (goal_file or click.get_binary_stream("stdin")).read(_MAX_BYTES + 1)
+    source: BinaryIO = goal_file or sys.stdin.buffer
+    data = source.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise too_long(f"more than {MAX_GOAL_CHARS:,}")
     try:

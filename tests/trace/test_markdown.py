@@ -126,8 +126,8 @@ values = st.recursive(
     max_leaves=8,
 )
 times = st.datetimes(
-    datetime(2, 1, 1),  # noqa: DTZ001
-    datetime(9998, 1, 1),  # noqa: DTZ001
+    datetime(2, 1, 1),
+    datetime(9998, 1, 1),
     timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-7, minutes=-30)), timezone(timedelta(hours=14))]),
 )
 names = st.sampled_from(["file_path", "content", "command", "Tool", "Effect", "Result", "Output", "-i"]) | texts
@@ -193,8 +193,8 @@ def test_any_yaml_reader_finds_the_same_front_matter(trace: Trace) -> None:
     written = render_trace(trace)
     head = written.split("\n---\n")[0].removeprefix("---\n")
     found = frontmatter.loads(written).metadata
-    assert found == yaml.load(head, Loader=yaml.SafeLoader)  # noqa: S506
-    assert found == yaml.load(head, Loader=yaml.CSafeLoader)  # noqa: S506
+    assert found == yaml.load(head, Loader=yaml.SafeLoader)
+    assert found == yaml.load(head, Loader=yaml.CSafeLoader)
     for name in ("goal_signature", "goal_text", "mode", "estimated_cost_usd", "usage_count", "created_at", "last_used"):
         assert found[name] == getattr(trace, name)
     assert found["tools_used"] == list(trace.tools_used)
