@@ -8,14 +8,15 @@ from typing import Any
 from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, TraceStore
 from llmos_core.errors import SettingsError, UsageError
 from llmos_core.host.host import Host
-from llmos_core.host.settings import Settings, SettingsFile, validated
+from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
 from llmos_core.kernel.bus import Bus
 from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
 from llmos_core.kernel.memory import MemoryTraceStore
 from llmos_core.kernel.models import ReportingLedger
 from llmos_core.kernel.pricing import Price
 from llmos_core.kernel.run import Limits, Machine
-from llmos_core.kernel.snapshot import BlobStore, Bounds
+from llmos_core.kernel.snapshot import Bounds
+from llmos_core.kernel.states import StateStore
 from llmos_core.records import Outcome, Task
 from llmos_core.workspace import Workspace
 
@@ -33,6 +34,7 @@ def assemble(
     Raises PluginError where contributions collide, SettingsError where the settings name what is not there.
     """
     models = host.collect("llmos_models", ModelProvider)
+    limits = file.settings.limits
     ledgers = list(host.collect("llmos_ledgers", Ledger).values())
     return Machine(
         hooks=host.hook_table(),
@@ -43,12 +45,12 @@ def assemble(
         choose_model=lambda: choose_model(models, file.settings.model.provider),
         ledger=ledgers[0] if ledgers else ReportingLedger(),
         prices={m: validated(Price, p, file.path, ("prices", m)) for m, p in file.settings.prices.items()},
-        limits=_limits(file.settings),
+        limits=_limits(limits),
         settings=host.settings,
         execute=execute,
         make_journal=lambda run_id: _journal(run_id, models, workspace),
         bus=Bus(),
-        blobs=BlobStore(workspace.blobs) if workspace else None,
+        states=StateStore(workspace.state, limits.start_states) if workspace else None,
     )
 
 
@@ -84,8 +86,7 @@ def _trace_store(host: Host, settings: Settings, workspace: Workspace | None) ->
     return backends[settings.memory or min(backends)].trace_store(workspace.memories)
 
 
-def _limits(settings: Settings) -> Limits:
-    limits = settings.limits
+def _limits(limits: LimitSettings) -> Limits:
     return Limits(
         guard_timeout_s=limits.guard_timeout_s,
         observer_timeout_s=limits.observer_timeout_s,

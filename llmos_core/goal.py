@@ -38,11 +38,11 @@ def too_long(length: str) -> UsageError:
     )
 
 
-def canonical(goal: str) -> str:
+def canonical_goal(goal: str) -> str:
     """The goal in Unicode NFC with runs of white space folded to one space. Letter case is kept: it can matter."""
     return " ".join(unicodedata.normalize("NFC", goal).split())
 
 
-def signature(goal: str) -> str:
+def goal_signature(goal: str) -> str:
     """Sixteen hex digits (of SHA-256) that name the canonical goal; the id of its traces."""
-    return hashlib.sha256(canonical(goal).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_goal(goal).encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
-"""The records that pass between core and plugins: frozen pydantic models, no behaviour beyond validation."""
+"""The records that pass between core and plugins: frozen pydantic models, no behaviour beyond validation.
 
-from __future__ import annotations
+Annotations are evaluated here at once: as strings, pydantic would have to compile each of them again.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -27,7 +28,7 @@ def now() -> datetime:
 class Record(BaseModel):
     """Base of all records: immutable, and strict about unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ErrorInfo(Record):

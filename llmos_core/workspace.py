@@ -53,10 +53,6 @@ class Workspace(Record):
         return self.root / "state"
 
     @property
-    def blobs(self) -> Path:
-        return self.state / "blobs"
-
-    @property
     def agents(self) -> Path:
         return self.root / "agents"
 
@@ -123,10 +119,6 @@ class Workspace(Record):
                 "Name another --dir, or a workspace outside it with --workspace.",
             )
         return path
-
-    def scratch_root(self, project: Project) -> Path:
-        """Where scratch copies are made: as deep in the workspace as a project's ``output/``."""
-        return project.root
 
 
 def find_workspace(given: str | Path | None, settings_file: Path | None, setting: str | None) -> Workspace:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_core import UsageError, goal_signature
-from llmos_core.goal import MAX_GOAL_CHARS, canonical, check_goal
+from llmos_core.goal import MAX_GOAL_CHARS, canonical_goal, check_goal
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_what_cannot_be_a_goal(goal: str, message: str) -> None:
 
 @given(st.text(min_size=1, max_size=50))
 def test_white_space_and_normal_form_do_not_matter(goal: str) -> None:
-    assert canonical(f"  {goal}\n") == canonical(goal)
-    assert canonical(canonical(goal)) == canonical(goal)
+    assert canonical_goal(f"  {goal}\n") == canonical_goal(goal)
+    assert canonical_goal(canonical_goal(goal)) == canonical_goal(goal)
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_goals_that_differ_have_different_signatures(one: str, other: str) -> No
 
 @given(st.text(), st.text())
 def test_equal_signatures_mean_equal_goals(one: str, other: str) -> None:
-    assert (goal_signature(one) == goal_signature(other)) == (canonical(one) == canonical(other))
+    assert (goal_signature(one) == goal_signature(other)) == (canonical_goal(one) == canonical_goal(other))

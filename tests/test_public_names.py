@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import llmos_core
 
 NAMES = """
@@ -13,6 +16,12 @@ ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeSta
 Verification WorkspaceError __version__ bind canonical_goal file_digest goal_signature hookimpl parse_trace render_trace
 replay trace_version values_for write_atomic
 """
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    stub = Path(llmos_core.__file__).with_suffix(".pyi").read_text("utf-8")
+    seen = [alias.asname for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted([*map(str, seen), "__version__"]) == sorted(llmos_core.__all__)
 
 
 def test_the_public_names() -> None:

@@ -6,12 +6,14 @@ import json
 import shutil
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmos_core.errors import LLMOSError
-from llmos_core.records import Billing, ErrorInfo
+
+if TYPE_CHECKING:
+    from llmos_core.records import Billing, ErrorInfo
 
 
 def print_error(error: LLMOSError | ErrorInfo) -> None:

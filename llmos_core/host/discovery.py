@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from llmos_core.records import Record
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -14,7 +13,8 @@ PLUGIN_GROUP = "llmos.plugins"
 COMMAND_GROUP = "llmos.commands"
 
 
-class Found(Record):
+@dataclass(frozen=True, slots=True)
+class Found:
     """An entry point: its name, what it names, and the distribution that ships it."""
 
     name: str

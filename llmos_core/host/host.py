@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ from llmos_core.errors import PluginError, SettingsError
 from llmos_core.host.agents import read_agent
 from llmos_core.host.discovery import PLUGIN_GROUP, Found, find
 from llmos_core.host.settings import SettingsFile, validated
-from llmos_core.records import AgentSpec, Record
+from llmos_core.records import AgentSpec
 
 S = TypeVar("S", bound=BaseModel)
 Named = TypeVar("Named")
@@ -36,7 +37,8 @@ RUN_TIME_HOOKS = (
 )
 
 
-class PluginInfo(Record):
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
     """A discovered plugin and how its loading went. ``stage`` and ``error`` are set for a broken one."""
 
     found: Found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from llmos_core.errors import SettingsError
+from llmos_core.host.settings_file import read_settings
 from llmos_core.records import Record
 
 S = TypeVar("S", bound=BaseModel)
-
-FILE_NAME = "llmos.toml"
 
 
 class ModelSettings(Record):
@@ -25,10 +23,14 @@ class ModelSettings(Record):
 
 
 class LimitSettings(Record):
-    """``[limits]``: bounds of the kernel, times in seconds, sizes in bytes."""
+    """``[limits]``: bounds of the kernel, times in seconds, sizes in bytes.
+
+    ``start_states`` is the number of runs whose start state is kept.
+    """
 
     guard_timeout_s: float = Field(default=5.0, gt=0)
     observer_timeout_s: float = Field(default=5.0, gt=0)
+    start_states: int = Field(default=100, ge=1)
     start_state_max_files: int = Field(default=20_000, ge=0)
     start_state_max_bytes: int = Field(default=256 << 20, ge=0)
 
@@ -57,8 +59,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
 
     Raises SettingsError for a file that cannot be read or holds an unknown or wrong key.
     """
-    path = _nearest(start or Path.cwd()) or _of_user()
-    data = _read(path) if path else {}
+    path, data = read_settings(start)
     settings = validated(Settings, data, path, ())
     if provider := environ.get("LLMOS_PROVIDER"):
         settings = settings.model_copy(update={"model": ModelSettings(provider=provider)})
@@ -75,28 +76,4 @@ def validated(kind: type[S], data: Mapping[str, Any], path: Path | None, section
         problem = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(
             f"A setting is wrong: {key}", f"{path or 'the environment'}: {problem}.", "Correct or remove the key."
-        ) from error
-
-
-def _nearest(start: Path) -> Path | None:
-    for directory in (start, *start.parents):
-        path = directory / FILE_NAME
-        if path.is_file():
-            return path
-    return None
-
-
-def _of_user() -> Path | None:
-    from platformdirs import user_config_path
-
-    path = user_config_path("llmos") / "config.toml"
-    return path if path.is_file() else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(
-            f"The settings file {path} cannot be read.", str(error), "Correct the file, or move it away."
         ) from error

@@ -20,7 +20,8 @@ from llmos_core.kernel.bus import Bus
 from llmos_core.kernel.hooks import HookTable, transform
 from llmos_core.kernel.journal import Journal
 from llmos_core.kernel.pricing import Price
-from llmos_core.kernel.snapshot import BlobStore, Bounds, capture, lay_out
+from llmos_core.kernel.snapshot import Bounds, capture, lay_out
+from llmos_core.kernel.states import StateStore
 from llmos_core.records import (
     AgentSpec,
     AnyEvent,
@@ -39,6 +40,9 @@ from llmos_core.records import (
 )
 
 S = TypeVar("S", bound=BaseModel)
+
+
+_NOT_ON_DISK = TreeState(missing="this system keeps nothing on disk")
 
 
 class Limits(Record):
@@ -66,7 +70,7 @@ class Machine:
     execute: Callable[[Task], Coroutine[Any, Any, Outcome]]
     make_journal: Callable[[str], Journal]
     bus: Bus
-    blobs: BlobStore | None
+    states: StateStore | None
 
 
 @dataclass(slots=True)
@@ -170,27 +174,32 @@ class KernelRun:
     async def start_state(self) -> TreeState:
         async with self._start_lock:
             if self._start is None:
-                self._start = await self._capture(self.machine.blobs)
+                self._start = await anyio.to_thread.run_sync(self._keep_start)
         return self._start
 
-    async def tree_state(self) -> TreeState:
-        return await self._capture(None)
+    def _keep_start(self) -> TreeState:
+        states = self.machine.states
+        if states is None:
+            return _NOT_ON_DISK
+        start = capture(self.workdir, self.machine.limits.start_state, states.keep)
+        states.save(self.id, start)
+        return start
 
-    async def _capture(self, blobs: BlobStore | None) -> TreeState:
-        if self.machine.blobs is None:
-            return TreeState(missing="this system keeps nothing on disk")
-        return await anyio.to_thread.run_sync(capture, self.workdir, self.machine.limits.start_state, blobs)
+    async def tree_state(self) -> TreeState:
+        if self.machine.states is None:
+            return _NOT_ON_DISK
+        return await anyio.to_thread.run_sync(capture, self.workdir, self.machine.limits.start_state)
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Run]:
-        start, blobs = await self.start_state(), self.machine.blobs
-        if start.missing or blobs is None:
+        start, states = await self.start_state(), self.machine.states
+        if start.missing or states is None:
             raise LLMOSError("There is no scratch copy.", start.missing or "")
         target = self.scratch_root / f"scratch-{self.id}"
         await anyio.to_thread.run_sync(lambda: target.mkdir(parents=True))
         run = None
         try:
-            await anyio.to_thread.run_sync(lay_out, start, blobs, target)
+            await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             run = KernelRun(self.machine, f"{self.id}.verify", self.task, target, self.workspace, self.scratch_root)
             yield run
         finally:

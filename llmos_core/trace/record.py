@@ -1,7 +1,5 @@
 """The trace as a record: what a verified run did, step by step, free of any machine's paths."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Literal
 

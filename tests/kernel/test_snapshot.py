@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmos_core.kernel.snapshot import BlobStore, Bounds, capture, lay_out
+from llmos_core.kernel.snapshot import Bounds, capture, lay_out
+from llmos_core.kernel.states import ChangedError, StateStore
 
 NAMES = st.sampled_from(["a", "b", "c d", "ü", "--x", "e.py"])
 TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=20), max_size=6)
@@ -26,9 +27,9 @@ def test_a_laid_out_state_is_the_same_state(tmp_path_factory: pytest.TempPathFac
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(0o640)
-    blobs = BlobStore(kept)
-    state = capture(root, Bounds(), blobs)
-    lay_out(state, blobs, copy)
+    states = StateStore(kept)
+    state = capture(root, Bounds(), states.keep)
+    lay_out(state, states.content, copy)
     assert capture(copy, Bounds()) == state
 
 
@@ -42,10 +43,10 @@ def test_modes_links_and_empty_directories_are_kept(tmp_path: Path) -> None:
     (root / "__pycache__" / "x.pyc").write_bytes(b"derived")
     os.mkfifo(root / "pipe")
     copy.mkdir()
-    blobs = BlobStore(tmp_path / "blobs")
-    state = capture(root, Bounds(), blobs)
+    states = StateStore(tmp_path / "states")
+    state = capture(root, Bounds(), states.keep)
     assert sorted(state.entries) == ["empty", "link", "tool.sh"]
-    lay_out(state, blobs, copy)
+    lay_out(state, states.content, copy)
     assert capture(copy, Bounds()) == state
     assert (copy / "link").readlink() == Path("tool.sh")
 
@@ -55,10 +56,10 @@ def test_equal_contents_are_kept_once(tmp_path: Path) -> None:
     root.mkdir()
     for name in ("a", "b", "c"):
         (root / name).write_bytes(b"same")
-    blobs = BlobStore(tmp_path / "blobs")
-    capture(root, Bounds(), blobs)
-    capture(root, Bounds(), blobs)
-    assert len([path for path in blobs.root.rglob("*") if path.is_file()]) == 1
+    states = StateStore(tmp_path / "states")
+    capture(root, Bounds(), states.keep)
+    capture(root, Bounds(), states.keep)
+    assert len([path for path in (tmp_path / "states").rglob("*") if path.is_file()]) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,32 @@ def test_beyond_the_bounds_nothing_is_kept_and_the_reason_is_told(tmp_path: Path
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))).write_bytes(b"")
     assert "not UTF-8" in (capture(tmp_path, Bounds()).missing or "")
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"before")
+    states = StateStore(tmp_path / "states")
+    monkeypatch.setattr("llmos_core.kernel.states.file_digest", lambda path: "0" * 64)
+    with pytest.raises(ChangedError):
+        states.keep(tmp_path / "a")
+    assert [path for path in (tmp_path / "states").rglob("*") if path.is_file()] == []
+
+
+def test_only_the_latest_states_are_kept(tmp_path: Path) -> None:
+    root, states = tmp_path / "root", StateStore(tmp_path / "states", latest=5)
+    root.mkdir()
+    digests = []
+    for number in range(60):
+        (root / "file").write_text(str(number))
+        state = capture(root, Bounds(), states.keep)
+        digest = state.entries["file"].digest
+        assert digest
+        digests.append(digest)
+        os.utime(states.content(digest), (0, 0))
+        states.save(f"run-{number:03}", state)
+    assert len(list((tmp_path / "states/starts").iterdir())) <= 25
+    assert states.load("run-059").entries["file"].digest == digests[-1]
+    assert states.content(digests[-1]).read_text() == "59"
+    assert not states.content(digests[0]).exists()
+    with pytest.raises(FileNotFoundError):
+        states.load("run-000")

@@ -1,0 +1,83 @@
+"""Where the start states of runs are kept: each content once, the states of the latest runs, nothing for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+
+from llmos_core.files import file_digest, write_atomic
+from llmos_core.records import TreeState
+
+_CHUNK = 1 << 20
+_SLACK = 20
+_YOUNG_S = 3600.0
+
+
+class ChangedError(Exception):
+    """A file changed while it was read."""
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copy the bytes of a file, and return the SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            writer.write(chunk)
+    return digest.hexdigest()
+
+
+class StateStore:
+    """Start states below ``root``: contents by their SHA-256 in ``blobs/``, one manifest a run in ``starts/``.
+
+    Args:
+        latest: how many runs' states are kept; older ones are pruned with the contents that only they needed.
+    """
+
+    def __init__(self, root: Path, latest: int = 100) -> None:
+        self._blobs = root / "blobs"
+        self._starts = root / "starts"
+        self._latest = latest
+
+    def content(self, digest: str) -> Path:
+        """Where the content of that digest lies."""
+        return self._blobs / digest[:2] / digest[2:]
+
+    def keep(self, source: Path) -> str:
+        """Copy a file's content in, unless it is there, and return its digest. Raises ChangedError."""
+        digest = file_digest(source)
+        target = self.content(digest)
+        if target.exists():
+            os.utime(target)
+            return digest
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{secrets.token_hex(8)}")
+        if copy_file(source, draft) != digest:
+            draft.unlink()
+            raise ChangedError(f"{source.name} changed while it was read")
+        draft.replace(target)
+        return digest
+
+    def save(self, run_id: str, state: TreeState) -> None:
+        """Keep the start state of a run, and prune what is too old now and then."""
+        self._starts.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._starts / f"{run_id}.json", state.model_dump_json().encode())
+        manifests = sorted(self._starts.glob("*.json"))
+        if len(manifests) > self._latest + _SLACK:
+            self._prune(manifests[: -self._latest], manifests[-self._latest :])
+
+    def load(self, run_id: str) -> TreeState:
+        """The start state of a run. Raises FileNotFoundError if it is not kept (any more)."""
+        return TreeState.model_validate_json((self._starts / f"{run_id}.json").read_bytes())
+
+    def _prune(self, old: list[Path], kept: list[Path]) -> None:
+        """Contents touched lately stay: another process may be about to name them in its manifest."""
+        for manifest in old:
+            manifest.unlink(missing_ok=True)
+        needed = {state.digest for manifest in kept for state in self.load(manifest.stem).entries.values()}
+        for blob in self._blobs.glob("*/*"):
+            if blob.parent.name + blob.name not in needed and time.time() - blob.stat().st_mtime > _YOUNG_S:
+                blob.unlink(missing_ok=True)
