@@ -1,1 +1,1 @@
-
+"""Traces: the record, its Markdown form, the slots for paths, and the replay of its steps."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Llmos
+from tests.cli_fixtures import Llmos
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,0 +1,39 @@
+"""Write: a file's whole content."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from pydantic import BaseModel, Field
+
+from llmos_core import Run, ToolResult
+from llmos_plugin_tools.base import Input, KernelTool
+from llmos_plugin_tools.files import replace_file
+from llmos_plugin_tools.paths import Paths
+
+
+class WriteInput(Input):
+    file_path: Annotated[str, Field(description="The file to write; relative paths start at the working directory")]
+    content: Annotated[str, Field(description="The whole new content of the file")]
+
+
+class Write(KernelTool[WriteInput]):
+    name = "Write"
+    description = (
+        "Writes a file as UTF-8, in the working directory only. Missing directories are made; an existing file is "
+        "replaced and keeps its mode bits. To change a part of a file use Edit."
+    )
+    input_model: type[BaseModel] = WriteInput
+    effect_class = "workspace"
+
+    async def act(self, input: WriteInput, run: Run) -> ToolResult:
+        return await to_thread.run_sync(_write, input, run)
+
+
+def _write(input: WriteInput, run: Run) -> ToolResult:
+    given = input.file_path
+    data = input.content.encode()
+    created = replace_file(Paths.of(run).writable(given), data, given)
+    output = f"File created successfully at: {given}" if created else f"The file {given} has been updated successfully."
+    return ToolResult(output=output, data={"file_path": given, "created": created, "bytes": len(data)})
