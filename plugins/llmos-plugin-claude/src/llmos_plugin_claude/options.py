@@ -67,6 +67,7 @@ def build_options(
         env=dict(environment),
         stderr=stderr,
         forward_subagent_text=True,
+        max_buffer_size=MAX_MESSAGE,
     )
 
 
