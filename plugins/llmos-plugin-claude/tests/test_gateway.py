@@ -239,6 +239,13 @@ async def test_a_refusal_is_told_kept_and_final(workdir: Path, error: LLMOSError
     assert upstream.requests == []
 
 
+def test_the_first_refusal_stands(workdir: Path) -> None:
+    gateway, first = Gateway(FakeRun(workdir), TOKEN), UsageError("First.")
+    assert gateway.refuse(first) is first
+    assert gateway.refuse(BudgetError("Second.")) is first
+    assert gateway.refusal is first
+
+
 async def test_a_fault_of_our_own_ends_the_run_as_well(workdir: Path) -> None:
     async with standing(workdir) as (gateway, run, _, client):
         run.ask_fault = KeyError("lost")

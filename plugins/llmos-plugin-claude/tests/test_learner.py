@@ -218,7 +218,7 @@ async def test_a_broken_tool_door_ends_the_run(workdir: Path) -> None:
 )
 async def test_an_error_of_the_model_is_the_runs(workdir: Path, status: int, kind: str, fix: str) -> None:
     def script(received: Received) -> Any:
-        return api_error(status, kind, "so it is")
+        return api_error(status, kind, "so\n it is")
 
     async with machine(workdir, script) as (run, _):
         result = await learn(run, **IMPATIENT)

@@ -91,11 +91,8 @@ class AnthropicProvider:
                 response = await client.send(outgoing, stream=True)
             except httpx2.HTTPError as error:
                 yield _unreachable(urlsplit(self._base_url).netloc.rpartition("@")[2], error)
-                return
-            try:
+            else:
                 yield ModelReply(response.status_code, response.aiter_raw(), _passed_on(response.headers.multi_items()))
-            finally:
-                await response.aclose()
 
     def _url(self, request: ModelRequest) -> str:
         return f"{self._base_url}/v1/messages" + (f"?{request.query}" if request.query else "")

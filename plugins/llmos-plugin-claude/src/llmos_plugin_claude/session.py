@@ -126,9 +126,10 @@ def _answer(result: ResultMessage, failure: str, max_turns: int | None) -> str:
         )
     told = failure or result.result or "; ".join(result.errors or ()) or result.terminal_reason or result.subtype
     status = result.api_error_status
+    why = " ".join(told.split())
     if status is None:
-        raise LLMOSError("The Claude Code CLI ended the run with an error.", told)
-    raise LLMOSError(f"The model refused a request (HTTP {status}).", told, _FIXES.get(status, _BUSY))
+        raise LLMOSError("The Claude Code CLI ended the run with an error.", why)
+    raise LLMOSError(f"The model refused a request (HTTP {status}).", why, _FIXES.get(status, _BUSY))
 
 
 def _lost(error: ClaudeSDKError, stderr: list[str]) -> LLMOSError:

@@ -44,6 +44,6 @@ def error_message(body: bytes) -> str:
     """The message of an error's body, or its beginning where it is of another form."""
     try:
         message = json.loads(body)["error"]["message"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         message = None
     return message if isinstance(message, str) else body[:300].decode("utf-8", "replace").strip()

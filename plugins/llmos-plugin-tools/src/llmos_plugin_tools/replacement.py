@@ -10,7 +10,6 @@ from functools import partial
 _DOUBLE = "\u201c\u201d"
 _SINGLE = "\u2018\u2019"
 _STRAIGHT = str.maketrans(_DOUBLE + _SINGLE, "\"\"''")
-_LINE_END = re.compile("\r?\n")
 _OPENERS = "([{\u2013\u2014" + _DOUBLE[0] + _SINGLE[0]
 
 
@@ -36,7 +35,7 @@ def replace(content: str, old: str, new: str) -> Replacement:
     if crlf:
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
     if not new and not old.endswith("\n"):
-        spans = _with_line_ends(content, spans)
+        spans = [(start, _after_line_end(content, end)) for start, end in spans]
     pieces = []
     done = 0
     for start, end in spans:
@@ -63,13 +62,9 @@ def _find(content: str, old: str, *, newlines: bool, quotes: bool) -> list[tuple
     return spans
 
 
-def _with_line_ends(content: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, each with the line end after it unless that belongs to the next one."""
-    longer = []
-    for (start, end), (limit, _) in zip(spans, [*spans[1:], (len(content), 0)], strict=True):
-        match = _LINE_END.match(content, end, limit)
-        longer.append((start, match.end() if match else end))
-    return longer
+def _after_line_end(content: str, place: int) -> int:
+    """The place behind the line end at ``place``, if there is one."""
+    return next((place + len(end) for end in ("\r\n", "\n") if content.startswith(end, place)), place)
 
 
 def _dressed(new: str, old: str, found: str) -> str:
