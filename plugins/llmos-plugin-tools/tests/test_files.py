@@ -12,13 +12,13 @@ from llmos_plugin_tools.read import EMPTY, LOSSY, SHORT
 
 async def test_write_creates_with_parents_and_then_updates(call, work) -> None:
     created = await call("Write", file_path="p/q/primes.py", content="print(2)\n")
-    assert created.output == "File created successfully at: p/q/primes.py"
+    assert created.output == "File written successfully: p/q/primes.py"
     assert created.data == {"file_path": "p/q/primes.py", "created": True, "bytes": 9}
     updated = await call("Write", file_path="p/q/primes.py", content="é")
-    assert updated.output == "The file p/q/primes.py has been updated successfully."
+    assert updated.output == "File written successfully: p/q/primes.py"
     assert (work / "p/q/primes.py").read_bytes() == "é".encode()
     absolute = str(work / "b.txt")
-    assert (await call("Write", file_path=absolute, content="")).output == f"File created successfully at: {absolute}"
+    assert (await call("Write", file_path=absolute, content="")).output == f"File written successfully: {absolute}"
 
 
 async def test_write_keeps_mode_bits_and_new_files_follow_the_umask(call, work) -> None:

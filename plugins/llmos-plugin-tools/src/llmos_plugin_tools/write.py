@@ -35,5 +35,5 @@ def _write(input: WriteInput, run: Run) -> ToolResult:
     given = input.file_path
     data = input.content.encode()
     created = replace_file(Paths.of(run).writable(given), data, given)
-    output = f"File created successfully at: {given}" if created else f"The file {given} has been updated successfully."
-    return ToolResult(output=output, data={"file_path": given, "created": created, "bytes": len(data)})
+    # The same words whether or not the file was there: a replay in the same place must see what the learner saw.
+    return ToolResult(output=f"File written successfully: {given}", data={"file_path": given, "created": created, "bytes": len(data)})
