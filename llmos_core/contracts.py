@@ -135,11 +135,11 @@ class ModelProvider(Protocol):
         """Credentials that must never reach a log, a trace or a child's environment."""
         ...
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, run: Run) -> None:
         """Raises UsageError if this provider is known to be unable to serve the task."""
         ...
 
-    def priced(self, model: str) -> bool:
+    def priced(self, model: str, run: Run) -> bool:
         """False if requests for this model cost nothing unless the settings price it (a local model)."""
         ...
 

@@ -98,10 +98,10 @@ class Model:
     def secrets(self) -> Sequence[str]:
         return self.credentials
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, run: Run) -> None:
         return None
 
-    def priced(self, model: str) -> bool:
+    def priced(self, model: str, run: Run) -> bool:
         return True
 
     @asynccontextmanager

@@ -23,8 +23,10 @@ _WIDTH = 100
 
 
 def title(call: ToolCall) -> str:
-    """A tool call in a few words: the tool and its first text argument."""
+    """A tool call in a few words: the tool and its first text argument, of a long path the last name."""
     subject = next((value for value in call.input.values() if isinstance(value, str)), "")
+    if subject.startswith("/") and " " not in subject:
+        subject = subject.rstrip("/").rpartition("/")[2]
     return one_line(f"{call.tool} {subject}", _WIDTH)
 
 

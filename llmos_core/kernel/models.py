@@ -42,7 +42,7 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
     verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)
     if verdict.decision != "allow":
         raise DeniedError("A model request was refused.", verdict.reason)
-    price = price_of(request.model, machine.prices, provider.priced(request.model))
+    price = price_of(request.model, machine.prices, provider.priced(request.model, run))
     held = machine.ledger.hold(run.id, request.id, price.worst_micros(request), provider.billing)
     async with held as hold, provider.open(request, run) as reply:
         meter = Meter(reply)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from pydantic import JsonValue
 
 from llmos_core.errors import TraceError
-from llmos_core.trace.record import Parameter, Trace
+from llmos_core.trace.record import Parameter, Step, Trace
 
 Source = Literal["workdir", "workspace"]
 J = TypeVar("J", bound=JsonValue)
 
+_ONE_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _SLOT = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
 
 # A path begins where no other path goes on: at the start, after a character that is no part of a path, after an option
@@ -91,6 +92,32 @@ def values_for(trace: Trace, workdir: str, workspace: str) -> dict[str, str]:
     """What a trace's slots stand for in a run with these directories."""
     directories = {"workdir": workdir, "workspace": workspace}
     return {parameter.name: directories[parameter.source] for parameter in trace.parameters}
+
+
+def check_values(trace: Trace, values: Mapping[str, str]) -> None:
+    """Raise TraceError if a slot has no value, or one that a shell could read as anything but one plain word.
+
+    A command was written with another path in that place; how it was quoted there is not known. With a blank in the
+    path, ``rm -r {{workdir}}/x`` would remove something else.
+    """
+    for parameter in trace.parameters:
+        name = parameter.name
+        if name not in values:
+            raise TraceError("The trace cannot be replayed.", f"It needs a value for: {name}.")
+        if not _ONE_WORD.fullmatch(values[name]) and any(_commands_with(name, trace)):
+            raise TraceError(
+                "The trace cannot be replayed in this place.",
+                f"One of its commands holds the path of the {parameter.source}, which is no plain word for a shell: "
+                f"{values[name]}",
+                "Use a path of letters, digits and _ - . , + @ % = : / only.",
+            )
+
+
+def _commands_with(name: str, trace: Trace) -> Iterator[Step]:
+    """The steps that may run a command and hold that slot."""
+    for step in trace.steps:
+        if step.effect == "external" and f"{{{{{name}}}}}" in repr(step.arguments):
+            yield step
 
 
 def _free(name: str, taken: set[str]) -> str:

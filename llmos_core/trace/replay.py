@@ -8,12 +8,11 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from llmos_core.errors import TraceError
 from llmos_core.records import Record, ToolCall, ToolResult
-from llmos_core.trace.binding import bind
+from llmos_core.trace.binding import bind, check_values
 from llmos_core.trace.markdown import status
 from llmos_core.trace.record import Step, StepResult, Trace
-from llmos_core.trace.scalars import shown, visible, write_line
+from llmos_core.trace.scalars import shown, visible
 
 _LONGEST_TEXT = 2_000
 _LONGEST_DIFF = 40
@@ -46,7 +45,7 @@ class Divergence(Record):
         if expected is not None and got is not None:
             expected, got = _excerpts(expected, got, 80)
         return (
-            f"Step {self.step} ({write_line(self.tool[:80])}: {shown(self.title)}) differs in its {self.what}: "
+            f"step {self.step} ({shown(self.title)}) differs in its {self.what}: "
             f"expected {_quoted(expected)}, got {_quoted(got)}."
         )
 
@@ -81,11 +80,9 @@ async def replay(
     """Run the steps in order, with their slots bound to ``values``, until one gives something other than recorded.
 
     ``before_step`` is awaited with each step's number (from 1) and its recorded form before it runs. Raises TraceError
-    if a parameter of the trace has no value; what the caller raises passes through.
+    if a value is missing, or would not be safe within a command; what the caller raises passes through.
     """
-    missing = [parameter.name for parameter in trace.parameters if parameter.name not in values]
-    if missing:
-        raise TraceError("The trace cannot be replayed.", f"It needs a value for: {', '.join(missing)}.")
+    check_values(trace, values)
     for number, step in enumerate(trace.steps, 1):
         if before_step is not None:
             await before_step(number, step)

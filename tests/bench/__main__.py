@@ -19,7 +19,7 @@ LEARNER_RUNS = 7
 
 def page(folder: Path) -> Iterator[str]:
     yield "# Benchmarks\n"
-    yield "Written by `make bench`. The figures of a table come from one run on one machine: compare ratios, not times.\n"
+    yield "Written by `make bench`. The figures of a table come from one run: compare ratios, not times.\n"
     machine = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("llmos-core", "pydantic", "claude-agent-sdk"))
     yield f"{machine}; {packages}.\n"
@@ -27,7 +27,7 @@ def page(folder: Path) -> Iterator[str]:
     yield f"CPU time of the process and its children, {RUNS} runs in turn after a warm-up.\n"
     yield from cold.report(folder, RUNS)
     yield "\n## A replayed step\n"
-    yield "A step that does nothing, in a warm process, through the full gate: two guards, the journal, one observer."
+    yield "A step that does nothing, in a warm process, through the full gate: two guards, journal, one observer."
     yield f"Medians over about {steps.STEPS_MEASURED // 5:,} steps or more.\n"
     yield from steps.report(folder)
     yield "\n## The Learner\n"

@@ -107,7 +107,7 @@ async def test_it_replays_after_the_workspace_was_moved(boot: Boot, tmp_path: Pa
         ("Write", {"file_path": "@workdir/a/note.txt", "content": "a note\n"}),
         ("Bash", {"command": "cd @workdir/a && pwd && cat note.txt && cat @workspace/fact.txt"}),
     ]
-    space, moved = tmp_path / "space", tmp_path / "moved elsewhere"
+    space, moved = tmp_path / "space", tmp_path / "moved-elsewhere"
     space.mkdir()
     (space / "fact.txt").write_text("a fact\n")
     async with boot(ScriptedLearner(steps)) as system:
@@ -123,6 +123,24 @@ async def test_it_replays_after_the_workspace_was_moved(boot: Boot, tmp_path: Pa
     assert followed.success, followed.error
     assert followed.output == learned.output.replace(str(space), str(moved))
     assert str(moved) in followed.output
+
+
+async def test_a_command_is_not_replayed_where_its_paths_are_no_plain_words(boot: Boot, tmp_path: Path) -> None:
+    """Bound into the command, a path with a blank would remove something else."""
+    victim = tmp_path / "my"
+    victim.mkdir()
+    steps = [("Write", {"file_path": "x/y", "content": ""}), ("Bash", {"command": "rm -r @workdir/x && echo ok"})]
+    async with boot(ScriptedLearner(steps)) as system:
+        assert (await system.execute(GOAL)).followable
+    moved = tmp_path / "my space"
+    shutil.move(tmp_path / "space", moved)
+    async with boot(workspace=moved) as system:
+        outcome = await system.execute(GOAL)
+    assert not outcome.success
+    assert outcome.steps == 0
+    assert outcome.error
+    assert "no plain word for a shell" in outcome.error.why
+    assert victim.is_dir()
 
 
 async def test_a_changed_world_stops_the_replay_at_the_right_step(boot: Boot, tmp_path: Path) -> None:

@@ -207,6 +207,12 @@ def test_any_yaml_reader_finds_the_same_front_matter(trace: Trace) -> None:
     ]
 
 
+@pytest.mark.parametrize("cost", [1e-07, 1e22, 1.5e-10, 5e-324, 0.0, -0.0, 3.0])
+def test_small_and_large_numbers_stay_numbers_in_yaml(primes: Trace, cost: float) -> None:
+    found = frontmatter.loads(render_trace(primes.model_copy(update={"estimated_cost_usd": cost}))).metadata
+    assert repr(found["estimated_cost_usd"]) == repr(cost)
+
+
 @given(traces)
 @settings(max_examples=100, deadline=None)
 def test_a_file_hides_nothing_and_has_one_kind_of_line_end(trace: Trace) -> None:

@@ -119,15 +119,10 @@ def divergence(expected: str, got: str, what: str = "output", title: str = "Run"
 
 
 def test_the_message_shows_the_first_line_that_differs() -> None:
-    assert divergence("a\nb\nc", "a\nB\nC").message() == (
-        'Step 3 (Bash: "Run") differs in its output: expected "b", got "B".'
-    )
-    assert divergence("a", "a\n").message() == (
-        'Step 3 (Bash: "Run") differs in its output: expected no more lines, got "".'
-    )
-    assert divergence("a\nb", "a").message() == (
-        'Step 3 (Bash: "Run") differs in its output: expected "b", got no more lines.'
-    )
+    differs = 'step 3 ("Run") differs in its output: expected '
+    assert divergence("a\nb\nc", "a\nB\nC").message() == differs + '"b", got "B".'
+    assert divergence("a", "a\n").message() == differs + 'no more lines, got "".'
+    assert divergence("a\nb", "a").message() == differs + '"b", got no more lines.'
     assert divergence("x" * 500 + "a", "x" * 500 + "b").message().endswith('xxxa", got "…' + "x" * 20 + 'b".')
     hostile = divergence("x" * 500, "\x1b[2J\r" + "y" * 500, "error", "t\x1b\n" * 100, "\n" * 99).message()
     assert hostile.isprintable()

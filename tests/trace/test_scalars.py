@@ -40,7 +40,9 @@ def test_yaml_and_json_read_a_plain_text_as_that_text(text: str) -> None:
             json.loads(text)
 
 
-@pytest.mark.parametrize("text", (WORDS + " " + MORE).split(" "))
+@pytest.mark.parametrize(
+    "text", [*(WORDS + " " + MORE).split(" "), "a: b", "a #b", "# a", "- a", "2020-01-01 10:00:00"]
+)
 def test_each_look_alike_stays_text(text: str) -> None:
     assert yaml.load(f"k: {write_yaml(text)}", Loader=yaml.CSafeLoader) == {"k": text}
     assert yaml.load(f"- {write_yaml(text)}", Loader=yaml.SafeLoader) == [text]

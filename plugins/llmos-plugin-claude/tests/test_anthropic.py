@@ -158,16 +158,14 @@ async def test_the_settings_go_before_the_environment(workdir: Path) -> None:
         ("http://LOCALHOST", False),
     ],
 )
-def test_a_model_on_loopback_has_no_price(url: str, priced: bool) -> None:
-    assert provider(url).priced("sonnet") is priced
+def test_a_model_on_loopback_has_no_price(url: str, priced: bool, workdir: Path) -> None:
+    assert provider(url).priced("sonnet", FakeRun(workdir)) is priced
 
 
-def test_the_price_follows_the_base_url_of_the_settings() -> None:
-    subject = provider("")
-    subject.use(ClaudeSettings(base_url="http://localhost:11434"))
-    assert not subject.priced("sonnet")
-    subject.use(ClaudeSettings())
-    assert subject.priced("sonnet")
+def test_the_price_follows_the_base_url_of_the_settings(workdir: Path) -> None:
+    local = ClaudeSettings(base_url="http://localhost:11434")
+    assert not provider("").priced("sonnet", FakeRun(workdir, settings=local))
+    assert provider("").priced("sonnet", FakeRun(workdir))
 
 
 @pytest.mark.parametrize(
@@ -188,11 +186,11 @@ def test_it_says_why_it_is_not_ready(environ: dict[str, str], reason: str | None
     assert AnthropicProvider(environ).unready() == reason
 
 
-def test_what_it_says_of_itself() -> None:
+def test_what_it_says_of_itself(workdir: Path) -> None:
     subject = provider("")
     assert (subject.name, subject.billing, subject.fallback) == ("anthropic", "real", False)
     assert subject.secrets() == (KEY,)
     assert AnthropicProvider({}).secrets() == ()
     assert subject.notices() == ()
-    subject.check(Task(goal="anything"))
+    subject.check(Task(goal="anything"), FakeRun(workdir))
     assert KEY not in repr(subject)

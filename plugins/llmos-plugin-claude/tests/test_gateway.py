@@ -306,12 +306,15 @@ async def test_an_error_of_the_model_passes_unchanged_and_is_remembered(workdir:
         await response.chunk(body[11:])
         await response.end()
 
-    async with standing(workdir, handler) as (gateway, _, _, client):
+    async with standing(workdir, handler) as (gateway, _, upstream, client):
         response = await client.post("/v1/messages", content=BODY)
-    assert (response.status_code, response.content) == (529, body)
-    assert response.headers["retry-after"] == "3"
-    assert "x-should-retry" not in response.headers
-    assert gateway.failure == "Overloaded"
+        assert (response.status_code, response.content) == (529, body)
+        assert response.headers["retry-after"] == "3"
+        assert "x-should-retry" not in response.headers
+        assert gateway.failure == "Overloaded"
+        upstream.handler = fine
+        assert (await client.post("/v1/messages", content=BODY)).content == b"fine"
+    assert gateway.failure == ""
     assert gateway.refusal is None
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import anyio
 import pytest
-from claude_agent_sdk import ClaudeSDKClient
+from claude_agent_sdk import ClaudeSDKClient, CLIConnectionError, CLINotFoundError
 
 from llmos_core import AgentSpec, ExitCode, LlmOutput, Notice, Result, Task, ToolDenied, ToolResult, Verdict
 from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.learner import Learner
+from llmos_plugin_claude.session import _lost
 
 from .fakes import Echo, FakeRun
 from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use
@@ -43,12 +44,19 @@ def children() -> dict[int, Path]:
     return {pid: Path("/proc") / str(pid) for pid in found - {os.getpid()}}
 
 
+Started = Callable[[], dict[int, Path]]
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left(temporary: Path) -> Iterator[None]:
-    """However a run ends: no process, no file of the CLI."""
-    assert children() == {}
-    yield
-    assert children() == {}
+def started(temporary: Path) -> Iterator[Started]:
+    """The processes that the test has started. However a run ends, no process and no file of the CLI is left."""
+    before = children()
+
+    def since() -> dict[int, Path]:
+        return {pid: place for pid, place in children().items() if pid not in before}
+
+    yield since
+    assert since() == {}
     assert list(temporary.iterdir()) == []
 
 
@@ -258,9 +266,9 @@ async def test_too_many_turns_are_a_failure(workdir: Path) -> None:
     assert len(upstream.requests) == 2
 
 
-async def test_a_cli_that_dies_is_told_without_the_token(workdir: Path) -> None:
+async def test_a_cli_that_dies_is_told(workdir: Path, started: Started) -> None:
     async def act(words: str) -> ToolResult:
-        for pid in children():
+        for pid in started():
             os.kill(pid, signal.SIGKILL)
         await anyio.sleep_forever()
         raise AssertionError
@@ -273,7 +281,7 @@ async def test_a_cli_that_dies_is_told_without_the_token(workdir: Path) -> None:
 @pytest.mark.parametrize("where", ["tool", "stream", "answer"])
 @pytest.mark.parametrize("raw", [False, True])
 async def test_a_cancelled_run_leaves_nothing(
-    workdir: Path, where: str, raw: bool, monkeypatch: pytest.MonkeyPatch
+    workdir: Path, where: str, raw: bool, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy, ended = anyio.Event(), anyio.Event()
     interrupted = []
@@ -309,20 +317,20 @@ async def test_a_cancelled_run_leaves_nothing(
             if task is None:
                 group.start_soon(learn, run)
             await busy.wait()
-            assert children()
+            assert started()
             if task:
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
             group.cancel_scope.cancel()
-        assert children() == {}
+        assert started() == {}
         await ended.wait()
     assert len(interrupted) == 1
     assert not run.of(Notice)
 
 
 async def test_no_credential_and_nothing_of_the_user_reaches_the_cli(
-    workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workdir: Path, tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "WHATEVER")
     for name in planted:
@@ -330,8 +338,8 @@ async def test_no_credential_and_nothing_of_the_user_reaches_the_cli(
     seen: list[bytes] = []
 
     async def act(words: str) -> ToolResult:
-        seen.extend((place / "environ").read_bytes() for place in children().values())
-        seen.extend((place / "cmdline").read_bytes() for place in children().values())
+        seen.extend((place / "environ").read_bytes() for place in started().values())
+        seen.extend((place / "cmdline").read_bytes() for place in started().values())
         return ToolResult(output="looked")
 
     trap(workdir, tmp_path / "sprung")
@@ -385,3 +393,11 @@ async def test_runs_do_not_mix(workdir: Path) -> None:
         for name in ("first", "second"):
             group.start_soon(one, name, results.append)
     assert sorted(result.output for result in results) == ["first done", "second done"]
+
+
+def test_what_the_cli_wrote_is_told_without_the_token() -> None:
+    error = _lost(CLIConnectionError("no pipe"), ["warming up", "key 0123 refused"], "0123")
+    assert (error.what, error.why) == ("The Claude Code CLI failed.", "no pipe | warming up | key *** refused")
+    missing = _lost(CLINotFoundError("not at /x"), [], "0123")
+    assert missing.what == "The Claude Code CLI was not found."
+    assert "claude-agent-sdk" in missing.fix

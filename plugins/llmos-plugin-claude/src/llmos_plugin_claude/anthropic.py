@@ -36,7 +36,6 @@ class AnthropicProvider:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._key = environ.get("ANTHROPIC_API_KEY", "").strip()
         self._default_url = environ.get("ANTHROPIC_BASE_URL", "").strip() or PUBLIC_API
-        self._base_url = self._default_url.rstrip("/")
         self._tls: SSLContext | None = None
 
     def unready(self) -> str | None:
@@ -58,16 +57,16 @@ class AnthropicProvider:
         """The API key."""
         return (self._key,) if self._key else ()
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, run: Run) -> None:
         """Any task can be asked."""
 
-    def priced(self, model: str) -> bool:
+    def priced(self, model: str, run: Run) -> bool:
         """False at a loopback address: a local model costs nothing unless the settings price it."""
-        return not _is_loopback(self._base_url)
+        return not _is_loopback(self._base_url(run))
 
-    def use(self, settings: ClaudeSettings) -> None:
-        """Take the base URL from the settings; the environment's stands where they name none."""
-        self._base_url = (settings.base_url or self._default_url).rstrip("/")
+    def _base_url(self, run: Run) -> str:
+        """The settings' base URL; the environment's stands where they name none."""
+        return (run.settings(ClaudeSettings).base_url or self._default_url).rstrip("/")
 
     @asynccontextmanager
     async def open(self, request: ModelRequest, run: Run) -> AsyncIterator[ModelReply]:
@@ -77,39 +76,40 @@ class AnthropicProvider:
         """
         import httpx2
 
-        self.use(run.settings(ClaudeSettings))
+        base_url = self._base_url(run)
         async with httpx2.AsyncClient(
-            verify=await self._verify(),
+            verify=await self._verify(base_url),
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),
             # A proxy named in the environment is for the outside world.
-            trust_env=not _is_loopback(self._base_url),
+            trust_env=not _is_loopback(base_url),
         ) as client:
             outgoing = client.build_request(
-                "POST", self._url(request), headers=self._headers(request), content=request.body
+                "POST", _url(base_url, request), headers=self._headers(request), content=request.body
             )
             try:
                 response = await client.send(outgoing, stream=True)
             except httpx2.HTTPError as error:
-                yield _unreachable(urlsplit(self._base_url).netloc.rpartition("@")[2], error)
+                yield _unreachable(urlsplit(base_url).netloc.rpartition("@")[2], error)
             else:
                 yield ModelReply(response.status_code, response.aiter_raw(), _passed_on(response.headers.multi_items()))
-
-    def _url(self, request: ModelRequest) -> str:
-        return f"{self._base_url}/v1/messages" + (f"?{request.query}" if request.query else "")
 
     def _headers(self, request: ModelRequest) -> list[tuple[str, str]]:
         passed = [(name, value) for name, value in request.headers if name not in _REPLACED]
         return [*passed, ("x-api-key", self._key), ("accept-encoding", "identity")]
 
-    async def _verify(self) -> SSLContext | bool:
+    async def _verify(self, base_url: str) -> SSLContext | bool:
         """The trusted certificates: read once, since that takes 50 ms, and only where they are needed."""
-        if self._base_url.startswith("http:"):
+        if base_url.startswith("http:"):
             return False
         if self._tls is None:
             from httpx2 import create_ssl_context
 
             self._tls = await to_thread.run_sync(create_ssl_context)
         return self._tls
+
+
+def _url(base_url: str, request: ModelRequest) -> str:
+    return f"{base_url}/v1/messages" + (f"?{request.query}" if request.query else "")
 
 
 def _is_loopback(url: str) -> bool:

@@ -37,7 +37,7 @@ class Gateway:
     """Serves ``POST /v1/messages`` for one run; entered, it gives the base URL.
 
     A request that the model door refuses ends the run: ``refusal`` keeps the error, and every later request gets the
-    same answer. ``failure`` is the message of the last error reply that came from the model's side.
+    same answer. ``failure`` is the message of the last reply from the model's side, if that was an error.
     """
 
     def __init__(self, run: Run, token: str) -> None:
@@ -112,8 +112,7 @@ class Gateway:
             await reply.write(chunk)
             if answer.status >= 400:
                 told += chunk[: _MAX_TOLD - len(told)]
-        if told:
-            self.failure = error_message(bytes(told))
+        self.failure = error_message(bytes(told)) if told else ""
 
 
 class _Reply:

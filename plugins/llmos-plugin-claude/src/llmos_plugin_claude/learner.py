@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from anyio import to_thread
 
 from llmos_core import Bid, LLMOSError, Result, Run, Task, UsageError
-from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
 ESTIMATE_USD = 0.5
@@ -35,13 +34,11 @@ class Learner:
                 raise UsageError(
                     "The Claude Agent SDK is not installed.", fix="Install it: pip install claude-agent-sdk"
                 )
-            provider, settings = run.model, run.settings(ClaudeSettings)
-            if isinstance(provider, AnthropicProvider):
-                provider.use(settings)
-            provider.check(task)
+            provider = run.model
+            provider.check(task, run)
         except UsageError as error:
             return Bid.cannot(error)
-        paid = provider.billing == "real" and provider.priced(task.model or settings.model)
+        paid = provider.billing == "real" and provider.priced(task.model or run.settings(ClaudeSettings).model, run)
         return Bid(
             fit=_FIT,
             cost_usd=ESTIMATE_USD if paid else 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -58,7 +58,7 @@ async def solve(run: Run, prompt: str, extra_environment: Mapping[str, str]) -> 
                 await client.query(prompt)
                 result = await _listen(client, run)
         except ClaudeSDKError as error:
-            raise gateway.refusal or _lost(error, [line.replace(token, "***") for line in stderr]) from error
+            raise gateway.refusal or _lost(error, stderr, token) from error
     if gateway.refusal:
         raise gateway.refusal
     return _answer(result, gateway.failure, options.max_turns)
@@ -132,12 +132,10 @@ def _answer(result: ResultMessage, failure: str, max_turns: int | None) -> str:
     raise LLMOSError(f"The model refused a request (HTTP {status}).", why, _FIXES.get(status, _BUSY))
 
 
-def _lost(error: ClaudeSDKError, stderr: list[str]) -> LLMOSError:
+def _lost(error: ClaudeSDKError, stderr: Iterable[str], token: str) -> LLMOSError:
+    """What to say when the CLI is gone: the SDK's word, and the last that the CLI wrote."""
     if isinstance(error, CLINotFoundError):
-        return LLMOSError(
-            "The Claude Code CLI was not found.",
-            str(error),
-            "Reinstall it: pip install --force-reinstall claude-agent-sdk",
-        )
-    why = " | ".join([str(error), *stderr])
-    return LLMOSError("The Claude Code CLI failed.", why, "Try again; `llmos doctor` checks the installation.")
+        fix = "Reinstall it: pip install --force-reinstall claude-agent-sdk"
+        return LLMOSError("The Claude Code CLI was not found.", " ".join(str(error).split()), fix)
+    why = " | ".join([str(error), *stderr]).replace(token, "***")
+    return LLMOSError("The Claude Code CLI failed.", " ".join(why.split()), "Try again, or look with: llmos doctor")

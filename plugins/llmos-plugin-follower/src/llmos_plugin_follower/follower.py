@@ -119,7 +119,7 @@ def _preflight(trace: Trace, run: Run) -> None:
 def _check_steps(replayed: Replayed, stored: StoredTrace) -> None:
     if replayed.divergence is not None:
         raise DivergedError(
-            f"The replay stopped at step {replayed.divergence.step}: {replayed.divergence.message()}",
+            f"The replay stopped: {replayed.divergence.message()}",
             f"The world differs from the one in which {stored.trace_id} was learned.\n{replayed.divergence.diff()}",
             "Learn the goal anew: add --mode learner.",
         )

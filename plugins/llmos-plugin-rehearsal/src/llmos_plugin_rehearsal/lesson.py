@@ -97,12 +97,12 @@ def _check_placeholders(value: JsonValue, key: str, known: set[str]) -> None:
                 raise ValueError(f"{at}: {{{{{name}}}}} is unknown here; known are {', '.join(sorted(known))}")
 
 
-def known_lessons(workspace: Path | None) -> tuple[Lesson, ...]:
+def known_lessons(workspace: Path) -> tuple[Lesson, ...]:
     """The workspace's own lessons, then those shipped whose names it does not take.
 
     Reads files. Raises UsageError for a broken lesson.
     """
-    own = load_lessons(workspace / "lessons") if workspace else ()
+    own = load_lessons(workspace / "lessons")
     taken = {lesson.name for lesson in own}
     return own + tuple(lesson for lesson in load_lessons(SHIPPED) if lesson.name not in taken)
 

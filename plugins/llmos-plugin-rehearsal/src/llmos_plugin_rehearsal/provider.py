@@ -37,18 +37,15 @@ class RehearsalProvider:
         """There are none."""
         return ()
 
-    def priced(self, model: str) -> bool:
+    def priced(self, model: str, run: Run) -> bool:
         """True: costs are shown as the list price of the model named in the request."""
         return True
 
-    def check(self, task: Task, run: Run | None = None) -> None:
-        """Raises UsageError with the list of lessons if none matches the goal.
-
-        Without ``run`` only the shipped lessons count, since the workspace is not known. Reads files.
-        """
+    def check(self, task: Task, run: Run) -> None:
+        """Raises UsageError with the list of lessons if none matches the goal. Reads files."""
         from llmos_plugin_rehearsal.lesson import find_lesson, known_lessons
 
-        lessons = known_lessons(run.workspace if run else None)
+        lessons = known_lessons(run.workspace)
         if find_lesson(lessons, task.goal) is None:
             raise UsageError(
                 "No lesson matches this goal.",

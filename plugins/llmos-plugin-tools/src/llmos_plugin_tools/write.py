@@ -36,4 +36,6 @@ def _write(input: WriteInput, run: Run) -> ToolResult:
     data = input.content.encode()
     created = replace_file(Paths.of(run).writable(given), data, given)
     # The same words whether or not the file was there: a replay in the same place must see what the learner saw.
-    return ToolResult(output=f"File written successfully: {given}", data={"file_path": given, "created": created, "bytes": len(data)})
+    return ToolResult(
+        output=f"File written successfully: {given}", data={"file_path": given, "created": created, "bytes": len(data)}
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic import JsonValue
 
 from llmos_core import (
     Abstraction,
@@ -76,10 +78,10 @@ def _step(recorded: Recorded, slots: Abstraction) -> Step:
     )
 
 
-def _title(tool: str, arguments: object) -> str:
+def _title(tool: str, arguments: Iterable[JsonValue]) -> str:
     """The tool and its first text argument, on one short line."""
-    assert hasattr(arguments, "__iter__")
     subject = next((" ".join(value.split()) for value in arguments if isinstance(value, str)), "")
+    subject = subject.removeprefix("{{workdir}}/")
     if len(subject) > _TITLE_CHARS:
         subject = subject[: _TITLE_CHARS - 3] + "..."
     return f"{tool} {subject}".rstrip()

@@ -26,7 +26,7 @@ async def replay_in_copy(trace: Trace, run: Run, before_step: BeforeStep | None 
             values = values_for(trace, str(copy.workdir), str(copy.workspace))
             replayed = await replay(trace, values, copy, before_step=before_step)
             if replayed.divergence is not None:
-                return f"on replay, step {replayed.divergence.step} {replayed.divergence.message()}"
+                return f"on replay, {replayed.divergence.message()}"
             left = await copy.tree_state()
             return left.missing or left
     except LLMOSError as error:
