@@ -58,7 +58,7 @@ async def _execute(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel)
 
 async def _run(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
     try:
-        result = await tool.run(input, run)
+        result = await tool.run(input, run.of_agent(call.agent_id))
     except Exception as error:  # noqa: BLE001 - a tool's fault is an error result, and is reported
         run.emit(Notice(level="error", text=f"The tool {call.tool} failed by its own fault ({describe(error)})."))
         return ToolResult(output=f"The tool {call.tool} failed: {describe(error)}", is_error=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -99,6 +99,7 @@ class KernelRun:
     def __post_init__(self) -> None:
         self.journal = self.machine.make_journal(self.id)
         self._seq = 0
+        self._views: dict[str, AgentView] = {}
         self._start: TreeState | None = None
         self._start_lock = anyio.Lock()
         self._model: ModelProvider | None = None
@@ -146,6 +147,14 @@ class KernelRun:
         """The outcome after the chain of ``llmos_stop``. Its links take the time they need."""
         hooks = self.machine.hooks["llmos_stop"]
         return await transform(hooks, "outcome", outcome, {"run": self}, float("inf"), self.warn)
+
+    def of_agent(self, agent_id: str | None) -> Run:
+        """The run as an agent's tools see it: a sub-agent has a ``state`` of its own (its shell's directory, say)."""
+        if agent_id is None:
+            return self
+        if agent_id not in self._views:
+            self._views[agent_id] = AgentView(self)
+        return cast("Run", self._views[agent_id])
 
     def emit(self, event: AnyEvent) -> None:
         self._seq += 1
@@ -207,6 +216,17 @@ class KernelRun:
                 run.journal.close()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, target)
+
+
+class AgentView:
+    """A run with another ``state``."""
+
+    def __init__(self, run: KernelRun) -> None:
+        self._run = run
+        self.state: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
 
 
 def _remove(tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -11,12 +12,14 @@ from typing import Literal, TypeVar, cast
 from pydantic import JsonValue
 
 from llmos_core.errors import TraceError
-from llmos_core.trace.record import Parameter, Step, Trace
+from llmos_core.trace.record import Parameter, Trace
 
 Source = Literal["workdir", "workspace"]
 J = TypeVar("J", bound=JsonValue)
 
-_ONE_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+_WORD = re.compile(r"[\w@%+=:,./-]+")
+_WORDS = re.compile(r"[\w@%+=:,./ -]+")
+_CONFUSING = ("#", "<<", "$'")  # comments, heredocs and ANSI-C quotes, in which quotation marks mean something else
 _SLOT = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}")
 
 # A path begins where no other path goes on: at the start, after a character that is no part of a path, after an option
@@ -95,29 +98,55 @@ def values_for(trace: Trace, workdir: str, workspace: str) -> dict[str, str]:
 
 
 def check_values(trace: Trace, values: Mapping[str, str]) -> None:
-    """Raise TraceError if a slot has no value, or one that a shell could read as anything but one plain word.
+    """Raise TraceError if a slot has no value, or one that a command would not read as a part of one word.
 
-    A command was written with another path in that place; how it was quoted there is not known. With a blank in the
-    path, ``rm -r {{workdir}}/x`` would remove something else.
+    A command was written with another path in that place: with a blank in the path, ``rm -r {{workdir}}/x`` would
+    remove something else.
     """
     for parameter in trace.parameters:
         name = parameter.name
         if name not in values:
             raise TraceError("The trace cannot be replayed.", f"It needs a value for: {name}.")
-        if not _ONE_WORD.fullmatch(values[name]) and any(_commands_with(name, trace)):
+        if _WORD.fullmatch(values[name]):
+            continue
+        slot = f"{{{{{name}}}}}"
+        if not all(_stays_a_word(text, slot, values[name]) for text in _commands_with(slot, trace)):
             raise TraceError(
                 "The trace cannot be replayed in this place.",
-                f"One of its commands holds the path of the {parameter.source}, which is no plain word for a shell: "
+                f"One of its commands holds the path of the {parameter.source}, and a shell would take it apart: "
                 f"{values[name]}",
                 "Use a path of letters, digits and _ - . , + @ % = : / only.",
             )
 
 
-def _commands_with(name: str, trace: Trace) -> Iterator[Step]:
-    """The steps that may run a command and hold that slot."""
+def _commands_with(slot: str, trace: Trace) -> Iterator[str]:
+    """Every text that may be a command and holds the slot."""
     for step in trace.steps:
-        if step.effect == "external" and f"{{{{{name}}}}}" in repr(step.arguments):
-            yield step
+        if step.effect == "external":
+            yield from (text for text in _texts(step.arguments) if slot in text)
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+
+
+def _stays_a_word(text: str, slot: str, value: str) -> bool:
+    """Whether a value with blanks stays within its word, for it stands in quotes. All doubt is no."""
+    if not _WORDS.fullmatch(value) or any(mark in text for mark in _CONFUSING):
+        return False
+    try:
+        before, after = shlex.split(text), shlex.split(text.replace(slot, value))
+    except ValueError:
+        return False
+    return after == [word.replace(slot, value) for word in before]
 
 
 def _free(name: str, taken: set[str]) -> str:

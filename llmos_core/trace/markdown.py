@@ -1,8 +1,8 @@
 """The Markdown form of a trace: what :func:`render_trace` writes, :func:`parse_trace` reads back as the same record.
 
-A step is read by position: ``Tool``, ``Effect``, one argument a line up to the first empty line, then arguments as
-fenced blocks, then ``Result`` and ``Output``. A block ends at its own fence only, and every other text stands on a
-line that begins with its name. So no text can become a step, a header or front matter.
+A step is read by position: ``Tool``, ``Agent`` (of a sub-agent's call only), ``Effect``, one argument a line up to the
+first empty line, then arguments as fenced blocks, then ``Result`` and ``Output``. A block ends at its own fence only;
+every other text stands on a line that begins with its name. So no text can become a step, a header or front matter.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ def _heading(goal: str) -> str:
 
 def _step(step: Step) -> Iterator[str]:
     yield f"Tool: {write_line(step.tool)}"
+    if step.agent is not None:
+        yield f"Agent: {write_line(step.agent)}"
     yield f"Effect: {step.effect}"
     blocks: dict[str, str] = {}
     for name, value in step.arguments.items():

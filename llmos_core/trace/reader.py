@@ -21,6 +21,7 @@ _JSON = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _HEADING = re.compile("#(?: .*)?")
 _STEP = re.compile(r"### Step ([0-9]+): (.*)")
 _TOOL = re.compile("Tool: (.*)")
+_AGENT = re.compile("Agent: (.*)")
 _EFFECT = re.compile("Effect: (pure|workspace|external)")
 _ARGUMENT = re.compile(rf"({IDENTIFIER.pattern}|{_JSON}):(?: (.*))?")
 _RESULT = re.compile(r"Result: (?:ok|(error)(?:, exit (-?[0-9]+))?|exit (-?[0-9]+))")
@@ -69,10 +70,12 @@ class _Reader:
             self._fail(f"step {number} was expected")
         title = self._value(read_line, found[2])
         tool = self._value(read_line, self._take(_TOOL, "Tool: NAME")[1])
+        agent = None
+        if _AGENT.fullmatch(self._peek()):
+            agent = self._value(read_line, self._take(_AGENT, "Agent: NAME")[1])
         effect = self._take(_EFFECT, "Effect: pure, workspace or external")[1]
-        return Step.model_validate(
-            {"title": title, "tool": tool, "effect": effect, "arguments": self._arguments(), "result": self._result()}
-        )
+        head = {"title": title, "tool": tool, "agent": agent, "effect": effect}
+        return Step.model_validate({**head, "arguments": self._arguments(), "result": self._result()})
 
     def _arguments(self) -> dict[str, JsonValue]:
         arguments: dict[str, JsonValue] = {}

@@ -31,10 +31,11 @@ class StepResult(Record):
 
 
 class Step(Record):
-    """One tool call. ``arguments`` and ``result`` may hold slots."""
+    """One tool call. ``arguments`` and ``result`` may hold slots. ``agent`` tells the calls of sub-agents apart."""
 
     title: str
     tool: str
+    agent: str | None = None
     effect: Effect
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     result: StepResult

@@ -86,7 +86,7 @@ async def replay(
     for number, step in enumerate(trace.steps, 1):
         if before_step is not None:
             await before_step(number, step)
-        call = ToolCall(id=f"step-{number}", tool=step.tool, input=bind(step.arguments, values))
+        call = ToolCall(id=f"step-{number}", tool=step.tool, input=bind(step.arguments, values), agent_id=step.agent)
         result = await caller.call(call)
         recorded = step.result
         expected = bind(recorded.output, values)

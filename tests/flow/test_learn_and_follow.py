@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmos_core import LLMOS, StoredTrace, ToolCall, Verdict, parse_trace
+from llmos_core import LLMOS, Result, Run, StoredTrace, Task, ToolCall, Verdict, parse_trace
 from tests.flow.conftest import GOAL, STEPS, Boot, ScriptedLearner
 
 
@@ -139,7 +139,7 @@ async def test_a_command_is_not_replayed_where_its_paths_are_no_plain_words(boot
     assert not outcome.success
     assert outcome.steps == 0
     assert outcome.error
-    assert "no plain word for a shell" in outcome.error.why
+    assert "a shell would take it apart" in outcome.error.why
     assert victim.is_dir()
 
 
@@ -296,3 +296,25 @@ async def test_saving_twice_is_saving_once(boot: Boot) -> None:
             await system.machine.traces.record(stored.trace_id, stored.version, "one run", success=True)
         [stored] = await traces(system)
         assert stored.uses == 1
+
+
+async def test_each_agents_shell_keeps_its_own_directory(boot: Boot) -> None:
+    """In learning and in replay: a trace tells the agents apart."""
+
+    class Delegating(ScriptedLearner):
+        async def run(self, task: Task, run: Run) -> Result:
+            commands = [(None, "mkdir sub && cd sub"), ("x9", "pwd"), ("x9", "mkdir deep && cd deep"), (None, "pwd")]
+            outputs = []
+            for number, (agent, command) in enumerate(commands):
+                call = ToolCall(id=str(number), tool="Bash", input={"command": command}, agent_id=agent)
+                outputs.append((await run.call(call)).output.rpartition("/")[2])
+            return Result(success=True, output=" ".join(outputs))
+
+    async with boot(Delegating()) as system:
+        learned = await system.execute(GOAL)
+        [stored] = await traces(system)
+    assert learned.followable, stored.refusal
+    assert stored.trace
+    assert [step.agent for step in stored.trace.steps] == [None, "agent-1", "agent-1", None]
+    assert learned.output.split()[-1] == "sub"
+    assert "output" in learned.output.split()

@@ -208,3 +208,18 @@ def test_no_other_code_runs_a_tool() -> None:
     sources = Path(gate.__file__).parents[1]
     callers = [path.name for path in sources.rglob("*.py") if "tool.run(" in path.read_text("utf-8")]
     assert callers == ["gate.py"]
+
+
+async def test_each_agent_has_a_state_of_its_own() -> None:
+    class Counter(Echo):
+        async def run(self, input: Any, run: Run) -> ToolResult:
+            run.state["count"] = run.state.get("count", 0) + 1
+            return ToolResult(output=str(run.state["count"]))
+
+    async def act(run: Run) -> str:
+        agents = [None, "a", "a", "b", None]
+        calls = [ToolCall(id=str(n), tool="Echo", input={"text": ""}, agent_id=agent) for n, agent in enumerate(agents)]
+        return " ".join([(await run.call(call)).output for call in calls])
+
+    outcome, _ = await perform(act, Counter())
+    assert outcome.output == "1 1 2 1 2"

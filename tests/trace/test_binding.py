@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_core.errors import TraceError
-from llmos_core.trace.binding import Abstraction, bind, values_for
-from llmos_core.trace.record import Parameter, Trace
+from llmos_core.trace.binding import Abstraction, bind, check_values, values_for
+from llmos_core.trace.record import Parameter, Step, StepResult, Trace
 
 WORKDIR, WORKSPACE = "/a/ws/projects/p/output", "/a/ws"
 VALUES = {"workdir": WORKDIR, "workspace": WORKSPACE}
@@ -230,3 +232,65 @@ def test_values_for_a_run(primes: Trace) -> None:
     trace = primes.model_copy(update={"parameters": parameters})
     assert values_for(trace, "/w", "/s") == {"workdir_2": "/w", "workspace": "/s"}
     assert values_for(primes, "/w", "/s") == {"workdir": "/w"}
+
+
+def command(text: str) -> Trace:
+    step = Step(title="run", tool="Bash", effect="external", arguments={"command": text}, result=StepResult(output=""))
+    return Trace(
+        goal_signature="0" * 16,
+        goal_text="g",
+        success_rating=1,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        estimated_cost_usd=0,
+        cost_billing="free",
+        estimated_time_secs=0,
+        mode="LEARNER",
+        tools_used=("Bash",),
+        parameters=(Parameter(name="workdir", source="workdir"),),
+        steps=(step,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "safe"),
+    [
+        ("rm -r {{workdir}}/x", "/a/b", True),
+        ("rm -r {{workdir}}/x", "/a/ü_1+2@3", True),
+        ("rm -r {{workdir}}/x", "/a b", False),
+        ("rm -r '{{workdir}}/x'", "/a b", True),
+        ('rm -r "{{workdir}}"/x', "/a b", True),
+        ("rm -r '{{workdir}}' {{workdir}}", "/a b", False),
+        ("rm -r '{{workdir}}'", "/a'b", False),
+        ('rm -r "{{workdir}}"', "/a$(b)", False),
+        ("rm -r '{{workdir}}'", "/a;b", False),
+        ("rm -r '{{workdir}}'", "/a\nb", False),
+        ("echo # it's\nrm -r {{workdir}} # it's", "/a b", False),
+        ("cat <<'E'\n'\nE\nrm {{workdir}}; cat <<'E'\n'\nE", "/a b", False),
+        ("echo $'it\\'s' {{workdir}} '", "/a b", False),
+        ("echo 'unbalanced {{workdir}}", "/a b", False),
+        ("echo hello", "/a b", True),
+    ],
+)
+def test_a_value_is_refused_where_a_shell_would_take_it_apart(text: str, value: str, safe: bool) -> None:
+    if safe:
+        check_values(command(text), {"workdir": value})
+        return
+    with pytest.raises(TraceError, match="cannot be replayed in this place"):
+        check_values(command(text), {"workdir": value})
+
+
+@given(st.text(alphabet="ab '\"\\{}x;", max_size=20), st.text(alphabet="ab ", min_size=1, max_size=5))
+def test_what_is_accepted_is_read_by_a_shell_as_the_same_words(around: str, value: str) -> None:
+    """Held against the real shell: the words of the command with the value are those with a plain one."""
+    text = f"printf '%s\\n' {around}{{{{workdir}}}}{around}"
+    try:
+        check_values(command(text), {"workdir": value})
+    except TraceError:
+        return
+    bound, plain = (_words(text.replace("{{workdir}}", given)) for given in (value, "PLAIN"))
+    assert bound == plain.replace("PLAIN", value)
+
+
+def _words(text: str) -> str:
+    done = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, check=False)
+    return done.stdout

@@ -130,11 +130,14 @@ times = st.datetimes(
     datetime(9998, 1, 1),
     timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-7, minutes=-30)), timezone(timedelta(hours=14))]),
 )
-names = st.sampled_from(["file_path", "content", "command", "Tool", "Effect", "Result", "Output", "-i"]) | texts
+names = (
+    st.sampled_from(["file_path", "content", "command", "Tool", "Agent", "Effect", "Result", "Output", "-i"]) | texts
+)
 steps = st.builds(
     Step,
     title=texts,
     tool=st.sampled_from(["Write", "Bash"]) | texts,
+    agent=st.none() | st.just("agent-1") | texts,
     effect=st.sampled_from(["pure", "workspace", "external"]),
     arguments=st.dictionaries(names, values, max_size=4),
     result=st.builds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from llmos_core import ModelRequest, Run, Task
+from llmos_core import LLMOSError, ModelRequest, Run, Task
 from llmos_plugin_rehearsal.provider import RehearsalProvider
 
 REMINDER = "<system-reminder>\nToday is a day. Primes are nice.\n</system-reminder>"
@@ -217,3 +217,15 @@ def make_agent(make_run: Callable[..., Run]) -> Callable[..., Agent]:
 @pytest.fixture(scope="session")
 def stream_reader() -> Callable[[bytes], Reply]:
     return read_stream
+
+
+@pytest.fixture(scope="session")
+def stopped() -> Callable[[Awaitable[object]], Awaitable[str]]:
+    """Why a rehearsal stops that must not claim success."""
+
+    async def reason(work: Awaitable[object]) -> str:
+        with pytest.raises(LLMOSError, match="The rehearsal stopped") as caught:
+            await work
+        return caught.value.why
+
+    return reason

@@ -54,6 +54,7 @@ Rehearsal is a scripted model; without a key it knows only these goals:
 For any other goal give a key: export ANTHROPIC_API_KEY=..."""
 
 MakeAgent = Callable[..., Any]
+Stopped = Callable[..., Any]
 AddLesson = Callable[[str, str], Path]
 
 
@@ -134,18 +135,20 @@ async def test_a_failed_tool_ends_the_lesson_with_its_own_words(make_agent: Make
     assert await make_agent().work("Echo you") == "Sorry, you: Exit code 3\nbad"
 
 
-async def test_a_failed_tool_never_ends_in_success(make_agent: MakeAgent, add_lesson: AddLesson) -> None:
+async def test_a_failed_tool_never_ends_in_success(
+    make_agent: MakeAgent, add_lesson: AddLesson, stopped: Stopped
+) -> None:
     add_lesson("echo", ECHO.replace("pwd", "echo bad; exit 3"))
     agent = make_agent()
-    assert await agent.work("Echo you") == "The rehearsal stopped: Bash failed: Exit code 3\nbad"
+    assert await stopped(agent.work("Echo you")) == "Bash failed: Exit code 3\nbad"
     assert len(agent.calls) == 2
 
 
-async def test_a_lesson_stays_stopped_when_it_is_asked_again(make_agent: MakeAgent) -> None:
+async def test_a_lesson_stays_stopped_when_it_is_asked_again(make_agent: MakeAgent, stopped: Stopped) -> None:
     said = {"role": "assistant", "content": [{"type": "text", "text": "The rehearsal stopped."}]}
     messages = [user(PRIMES), called("a", "mcp__llmos__Write"), user(result("a", "no", True)), said, user("Go on")]
-    reply = await make_agent().ask([*messages, said, user("Go on")])
-    assert reply.text == "The rehearsal stopped: Write failed: no"
+    reply = await stopped(make_agent().ask([*messages, said, user("Go on")]))
+    assert reply == "Write failed: no"
 
 
 async def test_a_sub_agent_is_answered_by_its_own_lesson(make_agent: MakeAgent, add_lesson: AddLesson) -> None:
@@ -161,9 +164,9 @@ async def test_a_sub_agent_is_not_answered_by_the_goal_of_the_run(make_agent: Ma
     assert (await agent.ask(messages)).calls
 
 
-async def test_a_tool_that_is_not_offered_ends_the_lesson(make_agent: MakeAgent) -> None:
+async def test_a_tool_that_is_not_offered_ends_the_lesson(make_agent: MakeAgent, stopped: Stopped) -> None:
     agent = make_agent(offered=("mcp__llmos__OverWrite", "mcp__llmos__Bash"))
-    assert await agent.work(PRIMES) == "The rehearsal stopped: the tool Write is not offered."
+    assert await stopped(agent.work(PRIMES)) == "The tool Write is not offered."
 
 
 async def test_a_tool_offered_by_its_own_name_is_preferred(make_agent: MakeAgent) -> None:
@@ -225,14 +228,14 @@ async def test_reminders_behind_a_result_are_no_part_of_it(make_agent: MakeAgent
     assert reply.calls[0]["input"]["note"] == f"one / {reminder['text']}"
 
 
-async def test_a_conversation_that_leaves_the_script_is_stopped(make_agent: MakeAgent) -> None:
+async def test_a_conversation_that_leaves_the_script_is_stopped(make_agent: MakeAgent, stopped: Stopped) -> None:
     agent = make_agent()
-    lost = await agent.ask([user(PRIMES), called("a", "mcp__llmos__Write"), user("Go on")])
-    assert lost.text == "The rehearsal stopped: Write failed: no result came back"
+    lost = await stopped(agent.ask([user(PRIMES), called("a", "mcp__llmos__Write"), user("Go on")]))
+    assert lost == "Write failed: no result came back"
     both = called("a", "Write")
     both["content"] += called("b", "Write")["content"]
-    strange = await agent.ask([user(PRIMES), both, user(result("a", "ok"), result("b", "ok"))])
-    assert strange.text == "The rehearsal stopped: the conversation does not follow the lesson."
+    strange = await stopped(agent.ask([user(PRIMES), both, user(result("a", "ok"), result("b", "ok"))]))
+    assert strange == "The conversation does not follow the lesson."
     said = {"role": "assistant", "content": "x"}
     assert (await agent.ask([user(PRIMES), said, said, said])).text == "The lesson is over."
 

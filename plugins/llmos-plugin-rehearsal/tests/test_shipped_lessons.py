@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 MakeAgent = Callable[..., Any]
+Stopped = Callable[..., Any]
 HEAD = ["| column | values | minimum | maximum | mean |", "|---|---:|---:|---:|---:|"]
 NO_FIGURES = ["It has no numeric columns with values."]
 
@@ -67,18 +68,18 @@ async def test_csv_report(make_agent: MakeAgent, case: str) -> None:
     assert [tool for tool, _ in agent.calls] == ["Read", "Write", "Bash", "Read"]
 
 
-async def test_csv_report_of_a_missing_file_claims_nothing(make_agent: MakeAgent) -> None:
+async def test_csv_report_of_a_missing_file_claims_nothing(make_agent: MakeAgent, stopped: Stopped) -> None:
     agent = make_agent()
-    answer = await agent.work("Summarise the figures in no.csv in a Markdown report report.md")
-    assert answer.startswith("The rehearsal stopped: Read failed: ")
+    answer = await stopped(agent.work("Summarise the figures in no.csv in a Markdown report report.md"))
+    assert answer.startswith("Read failed: ")
     assert list(agent.run.workdir.iterdir()) == []
 
 
-async def test_csv_report_of_a_file_that_is_no_text_claims_nothing(make_agent: MakeAgent) -> None:
+async def test_csv_report_of_a_file_that_is_no_text_claims_nothing(make_agent: MakeAgent, stopped: Stopped) -> None:
     agent = make_agent()
     (agent.run.workspace / "x.csv").write_text('a,b\n1,"' + "x" * 200_000 + '"\n')
-    answer = await agent.work("Summarise the figures in x.csv in a Markdown report report.md")
-    assert answer.startswith("The rehearsal stopped: Bash failed: Exit code 1\n")
+    answer = await stopped(agent.work("Summarise the figures in x.csv in a Markdown report report.md"))
+    assert answer.startswith("Bash failed: Exit code 1\n")
     assert not (agent.run.workdir / "report.md").exists()
 
 
@@ -115,8 +116,8 @@ async def test_count_files_of_an_empty_folder(make_agent: MakeAgent) -> None:
     assert answer.endswith("|---|---:|\n| all | 0 |")
 
 
-async def test_count_files_of_a_missing_folder_claims_nothing(make_agent: MakeAgent) -> None:
+async def test_count_files_of_a_missing_folder_claims_nothing(make_agent: MakeAgent, stopped: Stopped) -> None:
     agent = make_agent()
-    answer = await agent.work("Count the files in nowhere by type and write the table to files.md")
-    assert answer == ("The rehearsal stopped: Bash failed: Exit code 1\nCannot read nowhere: No such file or directory")
+    answer = await stopped(agent.work("Count the files in nowhere by type and write the table to files.md"))
+    assert answer == ("Bash failed: Exit code 1\nCannot read nowhere: No such file or directory")
     assert not (agent.run.workdir / "files.md").exists()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from llmos_core import LLMOSError
 from llmos_plugin_rehearsal.conversation import CallResult, Conversation
 from llmos_plugin_rehearsal.goals import fold
 from llmos_plugin_rehearsal.lesson import Lesson, Turn, find_lesson
@@ -27,7 +28,8 @@ def next_message(
     """What the model says now.
 
     ``places`` are the values of ``{{workdir}}`` and ``{{workspace}}``. ``goal`` is the goal of the run where the main
-    agent asks: it is looked for inside the opening if no text there is a goal as a whole.
+    agent asks: it is looked for inside the opening if no text there is a goal as a whole. Raises LLMOSError where the
+    lesson cannot go on: a scripted model must not claim success after a failure.
     """
     found = next(filter(None, (find_lesson(lessons, text) for text in conversation.opening)), None)
     if found is None and goal is not None and any(fold(goal) in fold(text) for text in conversation.opening):
@@ -46,7 +48,7 @@ def _play(lesson: Lesson, conversation: Conversation, values: Mapping[str, str])
     if conversation.turn >= len(lesson.turns):
         return Message("The lesson is over.")
     if len(conversation.results) != sum(len(turn.tools) for turn in lesson.turns[: conversation.turn]):
-        return _stopped("the conversation does not follow the lesson.")
+        raise _stopped("The conversation does not follow the lesson.")
     return _say(lesson.turns[conversation.turn], conversation, values)
 
 
@@ -55,7 +57,7 @@ def _say(turn: Turn, conversation: Conversation, values: Mapping[str, str]) -> M
     for tool, given in turn.calls:
         name = conversation.offered_name(tool)
         if name is None:
-            return _stopped(f"the tool {tool} is not offered.")
+            raise _stopped(f"The tool {tool} is not offered.")
         calls.append((name, fill({**given}, values)))
     text = fill_text(turn.text, values)
     return Message(text if calls or text.strip() else "(nothing)", tuple(calls))
@@ -64,11 +66,12 @@ def _say(turn: Turn, conversation: Conversation, values: Mapping[str, str]) -> M
 def _after_failure(maker: Turn, result: CallResult, values: Mapping[str, str]) -> Message:
     if maker.on_error is not None:
         return Message(fill_text(maker.on_error, values))
-    return _stopped(f"{result.tool.rpartition('__')[2]} failed: {result.text}")
+    raise _stopped(f"{result.tool.rpartition('__')[2]} failed: {result.text}")
 
 
-def _stopped(why: str) -> Message:
-    return Message(f"The rehearsal stopped: {why}")
+def _stopped(why: str) -> LLMOSError:
+    fix = "A script cannot find another way: mend the cause, or give a key: export ANTHROPIC_API_KEY=..."
+    return LLMOSError("The rehearsal stopped.", why, fix)
 
 
 def _result_values(results: Sequence[CallResult]) -> dict[str, str]:

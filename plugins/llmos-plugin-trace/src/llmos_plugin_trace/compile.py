@@ -25,7 +25,8 @@ _TITLE_CHARS = 60
 def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: Sequence[ProducedFile]) -> Trace:
     """The trace of a run, not yet verified."""
     slots = Abstraction.of({"workdir": run.workdir, "workspace": run.workspace}, _texts(outcome, calls))
-    steps = tuple(_step(recorded, slots) for recorded in calls)
+    names = _agents(calls)
+    steps = tuple(_step(recorded, names.get(recorded.call.agent_id), slots) for recorded in calls)
     answer = slots.abstract(outcome.output)
     assert calls
     return Trace(
@@ -63,13 +64,20 @@ def _texts(outcome: Outcome, calls: Sequence[Recorded]) -> Iterator[str]:
         yield recorded.result.output
 
 
-def _step(recorded: Recorded, slots: Abstraction) -> Step:
+def _agents(calls: Sequence[Recorded]) -> dict[str | None, str]:
+    """Sub-agents by number: their own ids are random."""
+    ids = dict.fromkeys(recorded.call.agent_id for recorded in calls if recorded.call.agent_id is not None)
+    return {agent_id: f"agent-{number}" for number, agent_id in enumerate(ids, 1)}
+
+
+def _step(recorded: Recorded, agent: str | None, slots: Abstraction) -> Step:
     arguments = slots.abstract(recorded.call.input)
     assert isinstance(arguments, dict)
     result = recorded.result
     return Step(
         title=_title(recorded.call.tool, arguments.values()),
         tool=recorded.call.tool,
+        agent=agent,
         effect=recorded.effect,
         arguments=arguments,
         result=StepResult(
