@@ -301,6 +301,7 @@ def test_blocks_name_their_language(primes: Trace, arguments: dict[str, Any], la
     [
         (StepResult(output=""), "Result: ok\n"),
         (StepResult(output="123"), "Result: ok\nOutput: 123\n"),
+        (StepResult(output='say "a: b"'), 'Result: ok\nOutput: say "a: b"\n'),
         (StepResult(output="gone", is_error=True), "Result: error\nOutput: gone\n"),
         (StepResult(output="a\nb", exit_code=0), "Result: exit 0\nOutput:\n```text\na\nb\n```\n"),
         (StepResult(output='"', is_error=True, exit_code=-9), 'Result: error, exit -9\nOutput:\n```text\n"\n```\n'),

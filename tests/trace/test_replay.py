@@ -84,6 +84,18 @@ async def test_a_slot_without_a_value_never_reaches_a_tool(primes: Trace) -> Non
     assert not caller.calls
 
 
+async def test_any_path_will_do_where_no_command_holds_it(primes: Trace) -> None:
+    wrote = ToolResult(output="File created successfully at: /new w/primes.py")
+    assert (await replay(primes, {"workdir": "/new w"}, Script(wrote, RAN))).ok
+
+
+async def test_a_step_of_a_sub_agent_is_called_as_one(primes: Trace) -> None:
+    trace = primes.model_copy(update={"steps": (primes.steps[0], primes.steps[1].model_copy(update={"agent": "a1"}))})
+    caller = Script(WROTE, RAN)
+    assert (await replay(trace, VALUES, caller)).ok
+    assert [call.agent_id for call in caller.calls] == [None, "a1"]
+
+
 async def test_before_each_step(primes: Trace) -> None:
     seen: list[Any] = []
     caller = Script(WROTE, ToolResult(output="other"))

@@ -13,12 +13,11 @@ from typing import Any
 
 import anyio
 import pytest
-from claude_agent_sdk import ClaudeSDKClient, CLIConnectionError, CLINotFoundError
+from claude_agent_sdk import ClaudeSDKClient
 
 from llmos_core import AgentSpec, ExitCode, LlmOutput, Notice, Result, Task, ToolDenied, ToolResult, Verdict
 from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.learner import Learner
-from llmos_plugin_claude.session import _lost
 
 from .fakes import Echo, FakeRun
 from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use
@@ -393,11 +392,3 @@ async def test_runs_do_not_mix(workdir: Path) -> None:
         for name in ("first", "second"):
             group.start_soon(one, name, results.append)
     assert sorted(result.output for result in results) == ["first done", "second done"]
-
-
-def test_what_the_cli_wrote_is_told_without_the_token() -> None:
-    error = _lost(CLIConnectionError("no pipe"), ["warming up", "key 0123 refused"], "0123")
-    assert (error.what, error.why) == ("The Claude Code CLI failed.", "no pipe | warming up | key *** refused")
-    missing = _lost(CLINotFoundError("not at /x"), [], "0123")
-    assert missing.what == "The Claude Code CLI was not found."
-    assert "claude-agent-sdk" in missing.fix
