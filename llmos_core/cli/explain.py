@@ -56,7 +56,8 @@ def _print(auction: Auction) -> None:
     if auction.candidates:
         click.echo()
         candidates = [
-            (c.trace_id, c.version, f"{c.score:.2f}", c.refused or "may be followed") for c in auction.candidates
+            (c.trace_id[:8], c.version[:8], f"{c.score:.2f}", c.refused or "may be followed")
+            for c in auction.candidates
         ]
         print_table(("trace", "version", "score", "verdict"), candidates, "")
     if auction.refusal:

@@ -29,7 +29,8 @@ def list_(workspace: str | None, as_json: bool) -> None:
         print_json([_data(trace) for trace in stored])
         return
     rows = [
-        (s.trace_id, s.version, _state(s), str(s.uses), f"{s.successes}/{s.uses}", _cost(s), _goal(s)) for s in stored
+        (s.trace_id[:8], s.version[:8], _state(s), str(s.uses), f"{s.successes}/{s.uses}", _cost(s), _goal(s))
+        for s in stored
     ]
     headers = ("trace", "version", "state", "uses", "succeeded", "cost", "goal")
     print_table(headers, rows, "Nothing was learned yet.")

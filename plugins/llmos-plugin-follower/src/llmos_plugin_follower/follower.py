@@ -44,7 +44,7 @@ class Follower:
         if chosen is None:
             return Bid.cannot(_none_fits(candidates), tuple(candidates))
         run.state[_CHOSEN] = chosen
-        reason = f"a verified trace fits ({chosen.trace_id}, version {chosen.version})"
+        reason = f"a verified trace fits ({chosen.trace_id[:8]}, version {chosen.version[:8]})"
         return Bid(fit=chosen.score, reason=reason, candidates=tuple(candidates))
 
     async def run(self, task: Task, run: Run) -> Result:
