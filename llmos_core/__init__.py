@@ -17,8 +17,8 @@ _NAMES = {
         TraceStore
     """,
     "errors": """
-        BudgetError DeniedError DivergedError ExitCode LLMOSError PluginError RunTimeoutError SettingsError
-        TraceError UsageError WorkspaceError
+        BudgetError DeniedError DivergedError ExitCode LLMOSError PluginError RunInterruptedError RunTimeoutError
+        SettingsError TraceError UsageError WorkspaceError
     """,
     "files": "file_digest write_atomic",
     "goal": "canonical_goal goal_signature",

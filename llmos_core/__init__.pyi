@@ -18,6 +18,7 @@ from llmos_core.errors import DivergedError as DivergedError
 from llmos_core.errors import ExitCode as ExitCode
 from llmos_core.errors import LLMOSError as LLMOSError
 from llmos_core.errors import PluginError as PluginError
+from llmos_core.errors import RunInterruptedError as RunInterruptedError
 from llmos_core.errors import RunTimeoutError as RunTimeoutError
 from llmos_core.errors import SettingsError as SettingsError
 from llmos_core.errors import TraceError as TraceError

@@ -87,6 +87,12 @@ class DivergedError(LLMOSError):
     exit_code = ExitCode.DIVERGED
 
 
+class RunInterruptedError(LLMOSError):
+    """A run was stopped by its user."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class RunTimeoutError(LLMOSError):
     """A run passed its deadline."""
 

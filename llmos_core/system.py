@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from llmos_core.boot import assemble
 from llmos_core.contracts import HookFunction, Strategy
 from llmos_core.dispatcher import Auction, Dispatcher
-from llmos_core.errors import ExitCode, LLMOSError, RunTimeoutError, UsageError
+from llmos_core.errors import LLMOSError, RunInterruptedError, RunTimeoutError, UsageError
 from llmos_core.goal import check_goal
 from llmos_core.host.host import Host
 from llmos_core.host.settings import SettingsFile, load_settings
@@ -117,7 +117,7 @@ class LLMOS:
         """
         run = await self._make_run(task)
         started = time.monotonic()
-        mode, result = task.mode, Result.failed(_Interrupted("The run was interrupted."))
+        mode, result = task.mode, Result.failed(RunInterruptedError("The run was interrupted."))
         finished = None
         run.emit(UserInput(task=task))
         try:
@@ -153,7 +153,7 @@ class LLMOS:
                 if auction.winner is None:
                     return mode, Result(success=False, error=auction.refusal)
                 mode = auction.winner.name
-                for notice in auction.bids[mode].notices:
+                for notice in (*auction.bids[mode].notices, *_not_followed(auction)):
                     run.emit(Notice(text=notice))
                 run.emit(ModeChosen(mode=mode, reason=auction.reason, bids=auction.offers))
                 run.learns = auction.winner.learns
@@ -187,8 +187,12 @@ class LLMOS:
         )
 
 
-class _Interrupted(LLMOSError):
-    exit_code = ExitCode.INTERRUPTED
+def _not_followed(auction: Auction) -> Iterator[str]:
+    """Why the first trace that fits was passed over, if it was: who learned a goal wonders why it is not followed."""
+    for candidate in auction.candidates[:1]:
+        if candidate.refused:
+            trace = f"{candidate.trace_id[:8]}, version {candidate.version[:8]}"
+            yield f"Not followed: trace {trace}: {candidate.refused}"
 
 
 def make_task(goal: str, **fields: Any) -> Task:

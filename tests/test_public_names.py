@@ -11,7 +11,8 @@ NAMES = """
 AUTO Abstraction AgentSpec AnyEvent Bid Billing BudgetError Candidate DeniedError DivergedError Divergence Effect
 ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmOutput Matcher MemoryBackend ModeChosen
 ModelProvider ModelReply ModelRequest ModelUsed Notice Offer Outcome Parameter PluginError ProducedFile Record Replayed
-Result Run RunFinished RunTimeoutError SettingsError Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied
+Result Run RunFinished
+RunInterruptedError RunTimeoutError SettingsError Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied
 ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UserInput Verdict
 Verification WorkspaceError __version__ bind canonical_goal file_digest goal_signature hookimpl parse_trace render_trace
 replay trace_version values_for write_atomic

@@ -71,15 +71,14 @@ def main() -> None:
     """Entry point: run the command and exit with its code. A traceback is shown only with ``--debug``."""
     try:
         code = llmos.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _interrupted()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except LLMOSError as error:
         code = _report(error)
-    except KeyboardInterrupt:
-        code = _interrupted()
     except BrokenPipeError:
         # The reader went away; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,8 +98,3 @@ def _report(error: LLMOSError, cause: BaseException | None = None) -> int:
         raise cause or error
     print_error(error)
     return error.exit_code
-
-
-def _interrupted() -> int:
-    click.echo("Interrupted.", err=True)
-    return ExitCode.INTERRUPTED

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
 import click
+from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from llmos_core.cli.options import json_option, read_goal, task_options, workspace_option
 from llmos_core.cli.output import print_error, print_json, printable
 from llmos_core.cli.progress import Progress, summary
-from llmos_core.errors import LLMOSError
+from llmos_core.errors import LLMOSError, RunInterruptedError
 from llmos_core.records import AUTO, ErrorInfo, Event, Outcome, RunFinished, Task
 from llmos_core.system import LLMOS, make_task
 
@@ -65,16 +67,30 @@ def execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
 
 
 async def _execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
+    ended: Outcome | LLMOSError = RunInterruptedError("Interrupted.", fix="See what was done: llmos runs list")
     async with LLMOS(workspace) as system:
         with system.events() as events:
-            async with anyio.create_task_group() as group:
-                group.start_soon(follow, events)
-                try:
-                    return await system.execute_task(task)
-                except LLMOSError as error:
-                    refusal = error
-                    group.cancel_scope.cancel()
-    raise refusal
+            async with anyio.create_task_group() as told:
+                await told.start(_stop_when_told, told.cancel_scope)
+                async with anyio.create_task_group() as reading:
+                    reading.start_soon(follow, events)
+                    try:
+                        ended = await system.execute_task(task)
+                    except LLMOSError as error:
+                        ended = error
+                        reading.cancel_scope.cancel()
+                told.cancel_scope.cancel()
+    if isinstance(ended, LLMOSError):
+        raise ended
+    return ended
+
+
+async def _stop_when_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+    """The first signal stops the run in good order; from then on a second one ends the process at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
 
 
 async def _print_events(events: MemoryObjectReceiveStream[Event]) -> None:

@@ -124,3 +124,30 @@ def test_json_of_an_error_is_json(llmos: Llmos) -> None:
     data = json.loads(done.stdout)
     assert data["success"] is False
     assert data["error"]["what"] == "The goal is empty."
+
+
+TRACE = (GOLDEN.parent.parent / "trace" / "golden" / "primes.md").read_text("utf-8")
+BROKEN_TRACES = {
+    "trace-cut": TRACE[: len(TRACE) // 2],
+    "trace-empty": "",
+    "trace-of-unknown-format": TRACE.replace("format: 1", "format: 7"),
+    "trace-edited": TRACE,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_TRACES)
+def test_a_broken_trace(llmos: Llmos, home: Path, name: str) -> None:
+    """It is listed and explained with its fault, it is not followed, and its file stays as it is."""
+    from llmos_core import goal_signature, parse_trace
+
+    goal = parse_trace(TRACE).goal_text
+    path = home / "workspace/memories/traces" / goal_signature(goal) / "0123456789abcdef.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(BROKEN_TRACES[name], "utf-8")
+    followed = llmos("run", "--mode", "follower", goal)
+    assert followed.returncode == 1
+    check(name, followed.stderr, home)
+    listed = llmos("traces", "list")
+    assert listed.returncode == 0
+    assert (b"edited" if name == "trace-edited" else b"broken") in listed.stdout
+    assert path.read_text("utf-8") == BROKEN_TRACES[name]
