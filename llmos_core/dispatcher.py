@@ -50,11 +50,19 @@ class Dispatcher:
             known = ", ".join(name.lower() for name in (AUTO, *self.strategies))
             raise UsageError(f"There is no mode {mode.lower()}.", f"The modes are: {known}.", "Choose one with --mode.")
 
-    async def auction(self, task: Task, run: Run) -> Auction:
-        """Let every strategy that the task's mode admits bid. Nothing is run."""
-        admitted = self.strategies.values() if task.mode == AUTO else [self.strategies[task.mode]]
-        bids = {strategy.name: await self._bid(strategy, task, run) for strategy in admitted}
-        able = [strategy for strategy in admitted if bids[strategy.name].fit > 0]
+    async def auction(self, task: Task, run: Run, *, to_the_end: bool = False) -> Auction:
+        """Let the strategies that the task's mode admits bid. Nothing is run.
+
+        A bid that is fit enough at $0 cannot be beaten: unless the auction goes ``to_the_end``, no further one is asked
+        for.
+        """
+        admitted = list(self.strategies.values()) if task.mode == AUTO else [self.strategies[task.mode]]
+        bids: dict[str, Bid] = {}
+        for strategy in admitted:
+            bids[strategy.name] = bid = await self._bid(strategy, task, run)
+            if bid.fit > FIT_ENOUGH and bid.cost_usd == 0 and not to_the_end:
+                break
+        able = [strategy for strategy in admitted if strategy.name in bids and bids[strategy.name].fit > 0]
         if not able:
             return Auction(bids, None, "no strategy can act", self._refusal(bids))
         fit = [strategy for strategy in able if bids[strategy.name].fit > FIT_ENOUGH]

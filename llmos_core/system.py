@@ -133,7 +133,7 @@ class LLMOS:
     async def explain(self, task: Task) -> Auction:
         """Hold the auction for a task, and run nothing."""
         run = await self._make_run(task, keep=False)
-        return await self.dispatcher.auction(task, run)
+        return await self.dispatcher.auction(task, run, to_the_end=True)
 
     async def _make_run(self, task: Task, *, keep: bool = True) -> KernelRun:
         self.dispatcher.check_mode(task.mode)

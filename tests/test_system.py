@@ -45,6 +45,19 @@ async def test_if_none_is_fit_enough_the_fittest_runs_and_says_so() -> None:
         assert "not above 0.9" in auction.reason
 
 
+async def test_what_cannot_be_beaten_ends_the_auction() -> None:
+    async with system_of(saying("A_FREE"), saying("B_FREE"), saying("C_DEAR", cost=1)) as system:
+        assert [offer.strategy for offer in (await system.explain(Task(goal="go"))).offers] == [
+            "A_FREE",
+            "B_FREE",
+            "C_DEAR",
+        ]
+        with system.events() as events:
+            await system.execute("go")
+            chosen: Any = [events.receive_nowait() for _ in range(2)][1]
+    assert [offer.strategy for offer in chosen.bids] == ["A_FREE"]
+
+
 async def test_a_mode_names_a_strategy_outright() -> None:
     async with system_of(saying("DEAR", cost=1), saying("CHEAP")) as system:
         assert (await system.execute("go", mode="dear")).mode == "DEAR"

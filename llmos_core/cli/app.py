@@ -6,9 +6,14 @@ import os
 import sys
 from importlib import import_module
 
+from typing import TYPE_CHECKING
+
 import click
 
 from llmos_core.errors import ExitCode, LLMOSError
+
+if TYPE_CHECKING:
+    from llmos_core.host.discovery import Found
 
 COMMANDS = {
     "run": ("llmos_core.cli.run:run", "Run a goal: follow it if it is known, else learn it."),
@@ -27,8 +32,11 @@ class LazyGroup(click.Group):
         return [*COMMANDS, *sorted(_plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else _plugin_commands().get(cmd_name, ("", ""))[0]
-        if not target:
+        if cmd_name in COMMANDS:
+            target = COMMANDS[cmd_name][0]
+        elif found := _plugin_commands().get(cmd_name):
+            target = found.value
+        else:
             return None
         module, _, attribute = target.partition(":")
         command = getattr(import_module(module), attribute)
@@ -41,13 +49,13 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
         if ours := _plugin_commands():
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, summary) for name, (_, summary) in sorted(ours.items())])
+                formatter.write_dl([(name, found.summary) for name, found in sorted(ours.items())])
 
 
-def _plugin_commands() -> dict[str, tuple[str, str]]:
+def _plugin_commands() -> dict[str, Found]:
     from llmos_core.host.discovery import COMMAND_GROUP, find
 
-    return {found.name: (found.value, found.summary) for found in find(COMMAND_GROUP) if found.name not in COMMANDS}
+    return {found.name: found for found in find(COMMAND_GROUP) if found.name not in COMMANDS}
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,7 +21,13 @@ class Found:
     value: str
     distribution: str
     version: str
-    summary: str
+
+    @property
+    def summary(self) -> str:
+        """What the distribution says of itself, in a line. Parsing its metadata takes time: ask only to show it."""
+        import importlib_metadata as metadata
+
+        return str(metadata.metadata(self.distribution)["Summary"] or "") if self.distribution else ""
 
 
 def find(group: str) -> Sequence[Found]:
@@ -43,5 +49,4 @@ def _found(entry: EntryPoint) -> Found:
         value=entry.value,
         distribution=distribution.name if distribution else "",
         version=distribution.version if distribution else "",
-        summary=(distribution.metadata["Summary"] or "") if distribution else "",
     )

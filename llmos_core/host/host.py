@@ -71,7 +71,7 @@ class Host:
         for found in find(PLUGIN_GROUP) if discover else ():
             self._load(found)
         for name, plugin in (plugins or {}).items():
-            found = Found(name=name, value=repr(plugin), distribution="", version="", summary="")
+            found = Found(name=name, value=repr(plugin), distribution="", version="")
             self._admit(found, partial(_given, plugin))
         self._read_settings()
 
