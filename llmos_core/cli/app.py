@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-
 from typing import TYPE_CHECKING
 
 import click
 
-from llmos_core.errors import ExitCode, LLMOSError
+from llmos_core.errors import ExitCode, LLMOSError, PluginError
 
 if TYPE_CHECKING:
     from llmos_core.host.discovery import Found
@@ -33,15 +32,16 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            target = COMMANDS[cmd_name][0]
-        elif found := _plugin_commands().get(cmd_name):
-            target = found.value
-        else:
+            return _load(COMMANDS[cmd_name][0])
+        found = _plugin_commands().get(cmd_name)
+        if found is None:
             return None
-        module, _, attribute = target.partition(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
+        try:
+            return _load(found.value)
+        except (Exception, SystemExit) as error:
+            what = f"The command {cmd_name} of {found.distribution} cannot be loaded."
+            fix = f"Upgrade or uninstall {found.distribution}."
+            raise PluginError(what, f"{type(error).__name__}: {error}", fix) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
@@ -50,6 +50,13 @@ class LazyGroup(click.Group):
         if ours := _plugin_commands():
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, found.summary) for name, found in sorted(ours.items())])
+
+
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command), f"{target} is no command"
+    return command
 
 
 def _plugin_commands() -> dict[str, Found]:
