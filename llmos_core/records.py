@@ -187,7 +187,10 @@ class Offer(Record):
 
 
 class Result(Record):
-    """What a strategy gives back; the kernel makes the :class:`Outcome` of it."""
+    """What a strategy gives back; the kernel makes the :class:`Outcome` of it.
+
+    ``steps`` is only given where the calls were not those of the run itself; else the kernel counts them.
+    """
 
     success: bool
     output: str = ""

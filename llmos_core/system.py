@@ -178,7 +178,7 @@ class LLMOS:
             billing=run.meters.billing,
             saved_usd=result.saved_usd,
             duration_s=round(duration_s, 3),
-            steps=run.meters.steps,
+            steps=result.steps or run.meters.steps,
             trace_id=result.trace_id,
             trace_version=result.trace_version,
             project=run.task.project,

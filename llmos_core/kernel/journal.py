@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from llmos_core.errors import LLMOSError
 from llmos_core.records import AnyEvent, RunFinished
 
+_SHORTEST_SECRET = 12
 _TAIL_BYTES = 1 << 20
 
 
@@ -53,14 +55,15 @@ class FileJournal:
     """A journal in a file of its own; each event is one ``write``, so that a crash cuts off at most the last line.
 
     Args:
-        secrets: texts that are replaced by ``***`` on the way to the file.
+        secrets: texts that are replaced by ``***`` on the way to the file. A short one is no secret (a local server
+            takes any word), and its letters occur everywhere.
 
     """
 
     def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._secrets = [s.encode() for s in secrets]
+        self._secrets = [json.dumps(text)[1:-1].encode() for text in secrets if len(text) >= _SHORTEST_SECRET]
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
 
     def append(self, event: AnyEvent) -> None:

@@ -47,7 +47,13 @@ class Verifier:
             stored = await run.traces.save(verified(stored.trace))
             run.emit(TraceSaved(trace_id=stored.trace_id, version=stored.version, followable=True))
         output = f"Verified: {stored.trace_id}, version {stored.version}"
-        return Result(success=True, output=output, trace_id=stored.trace_id, trace_version=stored.version)
+        return Result(
+            success=True,
+            output=output,
+            steps=len(stored.trace.steps),
+            trace_id=stored.trace_id,
+            trace_version=stored.version,
+        )
 
 
 async def _find(task: Task, run: Run) -> StoredTrace:
