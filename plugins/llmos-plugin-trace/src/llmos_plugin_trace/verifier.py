@@ -43,6 +43,7 @@ class Verifier:
         reason = left if isinstance(left, str) else _wrong_file(stored.trace, left)
         if reason is not None:
             return Result.failed(_not_verified(stored, reason), **named)
+        steps = len(stored.trace.steps)
         if stored.refusal is not None:
             stored = await run.traces.save(verified(stored.trace))
             run.emit(TraceSaved(trace_id=stored.trace_id, version=stored.version, followable=True))
@@ -50,7 +51,7 @@ class Verifier:
         return Result(
             success=True,
             output=output,
-            steps=len(stored.trace.steps),
+            steps=steps,
             trace_id=stored.trace_id,
             trace_version=stored.version,
         )
