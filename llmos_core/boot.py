@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, TraceStore
@@ -20,6 +20,9 @@ from llmos_core.kernel.states import StateStore
 from llmos_core.records import Outcome, Task
 from llmos_core.workspace import Workspace
 
+SHORTEST_SECRET = 12
+"""A shorter credential is no secret (a local server takes any word), and its letters occur everywhere."""
+
 INSTALL = 'Install the standard plugins: pip install "llmos-core[standard]"'
 
 
@@ -35,6 +38,7 @@ def assemble(
     """
     models = host.collect("llmos_models", ModelProvider)
     limits = file.settings.limits
+    secrets = tuple(s for model in models.values() for s in model.secrets() if len(s) >= SHORTEST_SECRET)
     ledgers = list(host.collect("llmos_ledgers", Ledger).values())
     return Machine(
         hooks=host.hook_table(),
@@ -48,9 +52,10 @@ def assemble(
         limits=_limits(limits),
         settings=host.settings,
         execute=execute,
-        make_journal=lambda run_id: _journal(run_id, models, workspace),
+        make_journal=lambda run_id: _journal(run_id, secrets, workspace),
         bus=Bus(),
         states=StateStore(workspace.state, limits.start_states) if workspace else None,
+        secrets=secrets,
     )
 
 
@@ -94,8 +99,7 @@ def _limits(limits: LimitSettings) -> Limits:
     )
 
 
-def _journal(run_id: str, models: Mapping[str, ModelProvider], workspace: Workspace | None) -> Journal:
+def _journal(run_id: str, secrets: Sequence[str], workspace: Workspace | None) -> Journal:
     if workspace is None:
         return MemoryJournal()
-    secrets = [secret for provider in models.values() for secret in provider.secrets()]
     return FileJournal(workspace.journal(run_id), secrets)

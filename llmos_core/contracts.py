@@ -95,6 +95,8 @@ class ModelRequest:
             raise UsageError("The model request is not JSON.", str(error)) from error
         if not isinstance(message, dict) or not isinstance(message.get("model"), str):
             raise UsageError("The model request names no model.")
+        if not isinstance(message.get("max_tokens", 1), int) or message.get("max_tokens", 1) < 1:
+            raise UsageError("The model request asks for no tokens.", "`max_tokens` must be at least 1.")
         return cls(id, body, message, headers, query, agent_id)
 
     @property

@@ -119,12 +119,12 @@ class AgentSpec(Record):
 class Usage(Record):
     """Tokens of one model request as the Messages API counts them."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    web_searches: int = 0
+    input_tokens: Annotated[int, Field(ge=0)] = 0
+    output_tokens: Annotated[int, Field(ge=0)] = 0
+    cache_read_tokens: Annotated[int, Field(ge=0)] = 0
+    cache_write_5m_tokens: Annotated[int, Field(ge=0)] = 0
+    cache_write_1h_tokens: Annotated[int, Field(ge=0)] = 0
+    web_searches: Annotated[int, Field(ge=0)] = 0
 
 
 class FileState(Record):
@@ -199,6 +199,7 @@ class Result(Record):
     trace_id: str | None = None
     trace_version: str | None = None
     saved_usd: float = 0.0
+    saved_billing: Billing = "free"
 
     @classmethod
     def failed(cls, error: LLMOSError, **fields: Any) -> Self:
@@ -208,7 +209,8 @@ class Result(Record):
 class Outcome(Record):
     """How a run ended. Money in US dollars, time in seconds.
 
-    ``billing`` says what ``cost_usd`` is: paid, a list price of a rehearsal, or nothing.
+    ``billing`` says what ``cost_usd`` is: paid, a list price of a rehearsal, or nothing; ``saved_billing`` the same of
+    ``saved_usd``.
     ``followable`` is None where the run made no trace.
     """
 
@@ -220,6 +222,7 @@ class Outcome(Record):
     cost_usd: float
     billing: Billing
     saved_usd: float
+    saved_billing: Billing = "free"
     duration_s: float
     steps: int
     trace_id: str | None

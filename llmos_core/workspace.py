@@ -16,7 +16,7 @@ from llmos_core.errors import WorkspaceError
 from llmos_core.records import Record, now
 
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{6}-[0-9a-f]{6}(\.verify)?")
+_RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{6}-[0-9a-f]{6}(\.verify\d*)?")
 
 
 def new_run_id(at: datetime | None = None) -> str:

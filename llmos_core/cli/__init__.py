@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from llmos_core.cli.app import main
+import os
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The ``llmos`` command. It leaves without taking the interpreter down, which would take longer than a follow."""
+    try:
+        from llmos_core.cli.app import run_command
+
+        code = run_command()
+    except KeyboardInterrupt:
+        code = 130
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            code = code or 1
+    os._exit(code)
+
 
 __all__ = ["main"]

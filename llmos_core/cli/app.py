@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmos_core.errors import ExitCode, LLMOSError, PluginError
+from llmos_core.cli.options import WORKSPACE_HELP
+from llmos_core.cli.output import print_error, print_json_error
+from llmos_core.errors import ExitCode, LLMOSError, PluginError, RunInterruptedError, UsageError
 
 if TYPE_CHECKING:
     from llmos_core.host.discovery import Found
@@ -66,7 +68,7 @@ def _plugin_commands() -> dict[str, Found]:
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--workspace", metavar="DIR", help="Where memories and projects lie.  [env: LLMOS_WORKSPACE]")
+@click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(package_name="llmos-core", prog_name="llmos")
 @click.pass_context
@@ -82,34 +84,44 @@ def llmos(ctx: click.Context, workspace: str | None, debug: bool) -> None:
     ctx.obj = {"workspace": workspace, "debug": debug}
 
 
-def main() -> None:
-    """Entry point: run the command and exit with its code. A traceback is shown only with ``--debug``."""
+def run_command() -> int:
+    """Run the command and give its exit code. A traceback is shown only with ``--debug``."""
     try:
-        code = llmos.main(standalone_mode=False)
+        return int(llmos.main(standalone_mode=False) or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        code = ExitCode.INTERRUPTED
+        return _report(RunInterruptedError("Interrupted."))
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except LLMOSError as error:
-        code = _report(error)
-    except BrokenPipeError:
+        print_json_error(UsageError(error.format_message()))
+        return error.exit_code
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        return _tell(_leaf(error))
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """The one error inside groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _tell(error: BaseException) -> int:
+    if isinstance(error, BrokenPipeError):
         # The reader went away; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.FAILED
-    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        fault = LLMOSError(
-            "llmos failed by its own fault.", f"{type(error).__name__}: {error}", "See more with --debug."
-        )
-        code = _report(fault, error)
-    sys.exit(code)
+        return ExitCode.FAILED
+    if isinstance(error, LLMOSError):
+        return _report(error)
+    if isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename else ""
+        return _report(LLMOSError("A file could not be read or written.", f"{error.strerror or error}{place}"))
+    text = f"{type(error).__name__}: {error}"
+    return _report(LLMOSError("llmos failed by its own fault.", text, "See more with --debug."))
 
 
-def _report(error: LLMOSError, cause: BaseException | None = None) -> int:
-    from llmos_core.cli.output import print_error
-
-    if "--debug" in sys.argv:
-        raise cause or error
+def _report(error: LLMOSError) -> int:
     print_error(error)
+    print_json_error(error)
     return error.exit_code

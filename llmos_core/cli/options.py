@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
@@ -11,6 +12,11 @@ import click
 from llmos_core.errors import UsageError
 from llmos_core.goal import MAX_GOAL_CHARS, too_long
 
+WORKSPACE_HELP = (
+    "Where memories and projects lie; default: LLMOS_WORKSPACE, ./workspace if it is there, "
+    "else the user's data directory."
+)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_BYTES = 4 * MAX_GOAL_CHARS
@@ -18,9 +24,7 @@ _MAX_BYTES = 4 * MAX_GOAL_CHARS
 
 def workspace_option(command: F) -> F:
     """``--workspace``, also behind the command; the nearer one wins."""
-    return click.option("--workspace", metavar="DIR", help="Where memories and projects lie.", callback=_nearer)(
-        command
-    )
+    return click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP, callback=_nearer)(command)
 
 
 def _nearer(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -57,9 +61,12 @@ def read_goal(goal: str | None, goal_file: Any) -> str:
             fix='For example: llmos run "Count the files in data by type and write the table to types.md"',
         )
     if goal_file is None and goal != "-":
-        return goal or ""
-    source: BinaryIO = goal_file or sys.stdin.buffer
-    data = source.read(_MAX_BYTES + 1)
+        data = os.fsencode(goal or "")  # what was typed, whatever the locale made of it
+    elif goal_file is None and sys.stdin is None:
+        raise UsageError("Standard input is closed.", fix="Give the goal as argument, or with --file.")
+    else:
+        source: BinaryIO = goal_file or sys.stdin.buffer
+        data = source.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise too_long(f"more than {MAX_GOAL_CHARS:,}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,14 @@ def print_error(error: LLMOSError | ErrorInfo) -> None:
     for line in (error.why, error.fix):
         if line:
             click.echo(printable(line), err=True)
+
+
+def print_json_error(error: LLMOSError) -> None:
+    """The same for a program that asked for JSON: one object on stdout."""
+    if not {"--json", "--jsonl"} & set(sys.argv):
+        return
+    told = {"what": error.what, "why": error.why, "fix": error.fix, "exit_code": int(error.exit_code)}
+    click.echo(json.dumps({"success": False, "error": told}, ensure_ascii=False))
 
 
 def print_json(value: Any) -> None:

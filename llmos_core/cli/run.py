@@ -14,8 +14,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from llmos_core.cli.options import json_option, read_goal, task_options, workspace_option
 from llmos_core.cli.output import print_error, print_json, printable
 from llmos_core.cli.progress import Progress, summary
-from llmos_core.errors import LLMOSError, RunInterruptedError
-from llmos_core.records import AUTO, ErrorInfo, Event, Outcome, RunFinished, Task
+from llmos_core.errors import LLMOSError, RunInterruptedError, UsageError
+from llmos_core.records import AUTO, Event, Outcome, RunFinished, Task
 from llmos_core.system import LLMOS, make_task
 
 Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
@@ -49,15 +49,12 @@ def run(
     Examples:
       llmos run "Create a Python script that prints the primes below 50 and run it"
       llmos run --dir . --mode learner "Repair the failing test"
-      echo "Summarise the figures in data/planets.csv in a Markdown report planets.md" | llmos run -
+      echo "Summarise the figures in data/co2.csv in a Markdown report co2.md" | llmos run -
     """
-    try:
-        task = make_task(read_goal(goal, goal_file), timeout_s=timeout, **fields)
-        outcome = execute(task, workspace, _print_events if jsonl else Progress().follow)
-    except LLMOSError as error:
-        if as_json:
-            print_json({"success": False, "error": ErrorInfo.of(error).model_dump()})
-        raise
+    if as_json and jsonl:
+        raise UsageError("Choose one of --json and --jsonl.")
+    task = make_task(read_goal(goal, goal_file), timeout_s=timeout, **fields)
+    outcome = execute(task, workspace, _print_events if jsonl else Progress().follow)
     show(outcome, as_json, jsonl)
 
 

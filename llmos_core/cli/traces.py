@@ -93,7 +93,8 @@ async def _find(workspace: str | None, trace_id: str, version: str | None) -> St
                 found.setdefault(stored.trace_id, stored)
     if len(found) == 1:
         return next(iter(found.values()))
-    what = f"No trace is named {trace_id}." if not found else f"{trace_id} names {len(found)} traces."
+    named = f"{trace_id}, version {version}" if version else trace_id
+    what = f"There is no trace {named}." if not found else f"{trace_id} names {len(found)} traces."
     raise UsageError(what, fix="See the traces with: llmos traces list")
 
 

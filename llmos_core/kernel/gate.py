@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
 
 async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
     """Pass one call through the door. Refused and failed calls come back as results with ``is_error``."""
+    if not run.claim(call.id):
+        return _refuse(run, call, Verdict.deny(f"the id {call.id} was used before in this run", rule="repeated-id"))
     tool = run.tools.get(call.tool)
     if tool is None:
         known = ", ".join(run.tools) or "none"
         return _refuse(run, call, Verdict.deny(f"no tool named {call.tool} (there are: {known})", rule="unknown-tool"))
     try:
         input = tool.input_model.model_validate(call.input)
+        json.dumps(call.input, ensure_ascii=False).encode()
     except ValidationError as error:
         return _refuse(run, call, Verdict.deny(_explain(call.tool, error), rule="invalid-input"))
+    except UnicodeEncodeError:
+        call = call.model_copy(update={"input": {}})
+        return _refuse(run, call, Verdict.deny("the input is no valid Unicode text", rule="invalid-input"))
     verdict = await judge_call(run, call)
     if verdict.decision != "allow":
         return _refuse(run, call, verdict)
@@ -34,6 +41,8 @@ async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
 async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
     """What the guards say of a call."""
     hooks = run.machine.hooks["llmos_pre_tool_use"]
+    if hooks:
+        call = call.model_copy(deep=True)  # guards judge and change nothing
     return await judge(hooks, {"call": call, "run": run}, run.machine.limits.guard_timeout_s)
 
 
@@ -59,13 +68,14 @@ async def _execute(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel)
 async def _run(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
     try:
         result = await tool.run(input, run.of_agent(call.agent_id))
-    except Exception as error:  # noqa: BLE001 - a tool's fault is an error result, and is reported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a tool's fault is an error result, and is reported
         run.emit(Notice(level="error", text=f"The tool {call.tool} failed by its own fault ({describe(error)})."))
         return ToolResult(output=f"The tool {call.tool} failed: {describe(error)}", is_error=True)
     if not isinstance(result, ToolResult):
         run.emit(Notice(level="error", text=f"The tool {call.tool} gave {type(result).__name__}, not a ToolResult."))
         return ToolResult(output=f"The tool {call.tool} gave no usable result.", is_error=True)
-    return result
+    text = run.machine.redact(result.output.encode("utf-8", "replace").decode())
+    return result if text == result.output else result.model_copy(update={"output": text})
 
 
 def _effect(tool: Tool, input: BaseModel) -> Effect:

@@ -28,17 +28,22 @@ _ALLOW = Verdict.allow()
 async def _invoke(hook: HookFunction, arguments: Mapping[str, Any], timeout_s: float) -> Any:
     given = {name: arguments[name] for name in hook.arguments}
     # What fail_after does, at half its cost: this runs several times for every tool call.
-    with anyio.CancelScope(deadline=anyio.current_time() + timeout_s):
+    deadline = anyio.current_time() + timeout_s
+    with anyio.CancelScope(deadline=deadline):
         if hook.is_async:
-            return await hook.function(**given)
-        answer = await anyio.to_thread.run_sync(partial(hook.function, **given), abandon_on_cancel=True)
-        return await answer if inspect.isawaitable(answer) else answer
+            answer = await hook.function(**given)
+        else:
+            answer = await anyio.to_thread.run_sync(partial(hook.function, **given), abandon_on_cancel=True)
+            answer = await answer if inspect.isawaitable(answer) else answer
+        # A hook that blocked the loop, or caught its cancellation, is late all the same.
+        if anyio.current_time() <= deadline:
+            return answer
     raise TimeoutError(f"no answer within {timeout_s:g} s")
 
 
 def describe(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).encode("utf-8", "replace").decode().split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -55,7 +60,7 @@ async def judge(hooks: Sequence[HookFunction], arguments: Mapping[str, Any], tim
         if not isinstance(answer, Verdict):
             kind = type(answer).__name__
             answer = Verdict.deny(f"the guard of {hook.plugin} answered {kind}, not a Verdict", rule="guard-failed")
-        if _STRICTNESS[answer.decision] > _STRICTNESS[strictest.decision]:
+        if _STRICTNESS.get(answer.decision, 2) > _STRICTNESS[strictest.decision]:
             strictest = answer
     return strictest
 

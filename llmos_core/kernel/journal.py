@@ -7,16 +7,16 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from llmos_core.errors import LLMOSError
 from llmos_core.records import AnyEvent, RunFinished
 
-_SHORTEST_SECRET = 12
-_TAIL_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 14
 
 
 class Journal(Protocol):
@@ -55,19 +55,20 @@ class FileJournal:
     """A journal in a file of its own; each event is one ``write``, so that a crash cuts off at most the last line.
 
     Args:
-        secrets: texts that are replaced by ``***`` on the way to the file. A short one is no secret (a local server
-            takes any word), and its letters occur everywhere.
+        secrets: texts that are replaced by ``***`` on the way to the file.
 
     """
 
     def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._secrets = [json.dumps(text)[1:-1].encode() for text in secrets if len(text) >= _SHORTEST_SECRET]
+        self._secrets = [json.dumps(text)[1:-1].encode() for text in secrets]
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
 
     def append(self, event: AnyEvent) -> None:
-        line = event.model_dump_json().encode() + b"\n"
+        if self._file < 0:
+            raise LLMOSError("The run has ended; nothing more can be told of it.", f"{event.type} came too late.")
+        line = _serialised(event) + b"\n"
         for secret in self._secrets:
             line = line.replace(secret, b"***")
         view = memoryview(line)
@@ -84,6 +85,16 @@ class FileJournal:
 
     def close(self) -> None:
         os.close(self._file)
+        self._file = -1
+
+
+def _serialised(event: AnyEvent) -> bytes:
+    try:
+        return event.model_dump_json().encode()
+    except PydanticSerializationError:
+        # A lone surrogate somewhere in a text: no file can hold it.
+        text = json.dumps(event.model_dump(mode="python"), default=str, ensure_ascii=False)
+        return text.encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=1)
@@ -108,15 +119,24 @@ def read_events(path: Path) -> Iterator[AnyEvent]:
                 yield _parse(line, path)
 
 
+def _last_line(file: BinaryIO) -> bytes:
+    """The last line of a file, found from its end."""
+    size = os.fstat(file.fileno()).st_size
+    taken = 0
+    while True:
+        taken = min(size, 4 * taken or _TAIL_BYTES)
+        file.seek(size - taken)
+        *before, last = file.read(taken).rstrip(b"\n").split(b"\n")
+        if before or taken == size:
+            return last
+
+
 def read_outcome(path: Path) -> RunFinished | None:
     """The outcome at the end of a journal file, read from its tail; None for a run that did not end."""
     with path.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-        lines = file.read().splitlines()
-    if not lines:
-        return None
+        last = _last_line(file)
     try:
-        event = _adapter().validate_json(lines[-1])
+        event = _adapter().validate_json(last)
     except ValidationError:
         return None
     return event if isinstance(event, RunFinished) else None

@@ -13,18 +13,24 @@ _MAX_LINE = 16 << 20
 
 
 class Meter:
-    """Counts one reply. ``complete`` turns True once the final usage was seen."""
+    """Counts one reply. ``complete`` turns True once the final usage was seen; ``status`` is 0 before the reply began."""
 
-    def __init__(self, reply: ModelReply) -> None:
-        self._reply = reply
-        self._streamed = "text/event-stream" in dict(reply.headers).get("content-type", "")
+    def __init__(self) -> None:
+        self._streamed = False
         self._pending = bytearray()
         self._counts: dict[str, Any] = {}
-        self.complete = reply.status != 200
+        self.complete = False
+        self.status = 0
 
-    async def watch(self) -> AsyncIterator[bytes]:
+    def watch(self, reply: ModelReply) -> AsyncIterator[bytes]:
         """The reply's chunks, unchanged."""
-        async for chunk in self._reply.chunks:
+        self._streamed = "text/event-stream" in dict(reply.headers).get("content-type", "")
+        self.status = reply.status
+        self.complete = reply.status != 200
+        return self._watch(reply)
+
+    async def _watch(self, reply: ModelReply) -> AsyncIterator[bytes]:
+        async for chunk in reply.chunks:
             self._feed(chunk)
             yield chunk
         if not self._streamed:
@@ -33,18 +39,22 @@ class Meter:
     @property
     def usage(self) -> Usage:
         """What has been counted so far."""
-        counts = self._counts
-        written = counts.get("cache_creation") or {}
-        total = counts.get("cache_creation_input_tokens") or 0
-        hour = written.get("ephemeral_1h_input_tokens") or 0
+        hour = self._count("cache_creation", "ephemeral_1h_input_tokens")
         return Usage(
-            input_tokens=counts.get("input_tokens") or 0,
-            output_tokens=counts.get("output_tokens") or 0,
-            cache_read_tokens=counts.get("cache_read_input_tokens") or 0,
-            cache_write_5m_tokens=max(0, total - hour),
+            input_tokens=self._count("input_tokens"),
+            output_tokens=self._count("output_tokens"),
+            cache_read_tokens=self._count("cache_read_input_tokens"),
+            cache_write_5m_tokens=max(0, self._count("cache_creation_input_tokens") - hour),
             cache_write_1h_tokens=hour,
-            web_searches=(counts.get("server_tool_use") or {}).get("web_search_requests") or 0,
+            web_searches=self._count("server_tool_use", "web_search_requests"),
         )
+
+    def _count(self, *path: str) -> int:
+        """A count of the usage; 0 for what is missing or no count: an upstream may send anything."""
+        value: Any = self._counts
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value if isinstance(value, int) and value > 0 else 0
 
     def _feed(self, chunk: bytes) -> None:
         if self.complete and not self._streamed:

@@ -44,16 +44,18 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
         raise DeniedError("A model request was refused.", verdict.reason)
     price = price_of(request.model, machine.prices, provider.priced(request.model, run))
     held = machine.ledger.hold(run.id, request.id, price.worst_micros(request), provider.billing)
-    async with held as hold, provider.open(request, run) as reply:
-        meter = Meter(reply)
+    async with held as hold:
+        meter = Meter()
         try:
-            yield ModelReply(reply.status, meter.watch(), reply.headers)
+            async with provider.open(request, run) as reply:
+                yield ModelReply(reply.status, meter.watch(reply), reply.headers)
         finally:
+            # Also where the provider broke before it answered: the request may have been sent, and cost.
             with anyio.CancelScope(shield=True):
-                await _settle(run, request, price, reply.status, meter, hold)
+                await _settle(run, request, price, meter, hold)
 
 
-async def _settle(run: KernelRun, request: ModelRequest, price: Price, status: int, meter: Meter, hold: Hold) -> None:
+async def _settle(run: KernelRun, request: ModelRequest, price: Price, meter: Meter, hold: Hold) -> None:
     machine, provider, usage = run.machine, run.model, meter.usage
     micros = price.micros(usage)
     await hold.settle(micros, usage, meter.complete)
@@ -61,7 +63,7 @@ async def _settle(run: KernelRun, request: ModelRequest, price: Price, status: i
         request_id=request.id,
         provider=provider.name,
         model=request.model,
-        status=status,
+        status=meter.status,
         usage=usage,
         cost_usd=micros / 1_000_000,
         billing=provider.billing,

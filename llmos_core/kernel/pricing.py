@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
+from typing import Annotated
+
+from pydantic import Field
 
 from llmos_core.contracts import ModelRequest
 from llmos_core.errors import UsageError
@@ -17,15 +21,18 @@ _MILLION = 1_000_000
 _DEFAULT_MAX_TOKENS = 32_000
 
 
+NotNegative = Annotated[float, Field(ge=0)]
+
+
 class Price(Record):
     """List price of a model in US dollars per million tokens; cache prices are multiples of ``input``."""
 
-    input: float
-    output: float
-    cache_read: float = 0.1
-    cache_write_5m: float = 1.25
-    cache_write_1h: float = 2.0
-    web_search_usd: float = 0.01
+    input: NotNegative
+    output: NotNegative
+    cache_read: NotNegative = 0.1
+    cache_write_5m: NotNegative = 1.25
+    cache_write_1h: NotNegative = 2.0
+    web_search_usd: NotNegative = 0.01
 
     def micros(self, usage: Usage) -> int:
         """The cost of a usage in micro-dollars, rounded up: dollars per million tokens are micro-dollars a token."""
@@ -36,7 +43,8 @@ class Price(Record):
             + self.cache_write_1h * usage.cache_write_1h_tokens
         )
         cost = self.input * weighted + self.output * usage.output_tokens
-        return -int(-(cost + self.web_search_usd * _MILLION * usage.web_searches) // 1)
+        total = cost + self.web_search_usd * _MILLION * usage.web_searches
+        return math.ceil(round(total, 6))  # rounded first: 3 x 0.1 is more than 0.3 in binary
 
     def worst_micros(self, request: ModelRequest) -> int:
         """An upper bound for a request: no token is shorter than a byte, and all of it may be written to the cache."""

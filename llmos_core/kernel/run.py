@@ -71,6 +71,13 @@ class Machine:
     make_journal: Callable[[str], Journal]
     bus: Bus
     states: StateStore | None
+    secrets: tuple[str, ...] = ()
+
+    def redact(self, text: str) -> str:
+        """The text with ``***`` for each credential: a model, a trace or a person must not see them."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 @dataclass(slots=True)
@@ -98,7 +105,10 @@ class KernelRun:
 
     def __post_init__(self) -> None:
         self.journal = self.machine.make_journal(self.id)
+        self.mode = self.task.mode
         self._seq = 0
+        self._call_ids: set[str] = set()
+        self._scratches = 0
         self._views: dict[str, AgentView] = {}
         self._start: TreeState | None = None
         self._start_lock = anyio.Lock()
@@ -126,6 +136,12 @@ class KernelRun:
             self._model = self.machine.choose_model()
         return self._model
 
+    def claim(self, call_id: str) -> bool:
+        """Whether a call's id is new in this run; it is taken from then on."""
+        new = call_id not in self._call_ids
+        self._call_ids.add(call_id)
+        return new
+
     async def call(self, call: ToolCall) -> ToolResult:
         return await gate.call_tool(self, call)
 
@@ -136,7 +152,11 @@ class KernelRun:
         return models.ask_model(self, request)
 
     async def execute(self, task: Task) -> Outcome:
-        return await self.machine.execute(task)
+        outcome = await self.machine.execute(task)
+        self.meters.cost_usd += outcome.cost_usd
+        if outcome.cost_usd:
+            self.meters.billing = outcome.billing
+        return outcome
 
     async def submit_prompt(self, prompt: str) -> str:
         hooks = self.machine.hooks["llmos_user_prompt_submit"]
@@ -204,12 +224,15 @@ class KernelRun:
         start, states = await self.start_state(), self.machine.states
         if start.missing or states is None:
             raise LLMOSError("There is no scratch copy.", start.missing or "")
-        target = self.scratch_root / f"scratch-{self.id}"
+        self._scratches += 1
+        target = self.scratch_root / f"scratch-{self.id}-{self._scratches}"
         await anyio.to_thread.run_sync(lambda: target.mkdir(parents=True))
         run = None
         try:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
-            run = KernelRun(self.machine, f"{self.id}.verify", self.task, target, self.workspace, self.scratch_root)
+            name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
+            run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root)
+            run._start = start
             yield run
         finally:
             if run is not None:

@@ -13,12 +13,10 @@ HEAVY = ("claude_agent_sdk", "mcp", "uvicorn", "starlette", "httpx", "httpx2", "
 
 PROBE = """
 import sys
-from llmos_core.cli import main
+from llmos_core.cli.app import run_command
 sys.argv = ["llmos", *sys.argv[1:]]
-try:
-    main()
-finally:
-    print("MODULES", *sorted(sys.modules), file=sys.stderr)
+run_command()
+print("MODULES", *sorted(sys.modules), file=sys.stderr)
 """
 
 

@@ -37,11 +37,10 @@ def hook(event, args):
         seen.append([event, repr(args[1:])])
 sys.addaudithook(hook)
 sys.argv = ["llmos", *sys.argv[1:]]
-from llmos_core.cli import main
-try:
-    main()
-finally:
-    print("AUDIT", json.dumps({"events": seen, "modules": sorted(sys.modules)}), file=sys.stderr)
+from llmos_core.cli.app import run_command
+code = run_command()
+print("AUDIT", json.dumps({"events": seen, "modules": sorted(sys.modules)}), file=sys.stderr)
+sys.exit(code)
 """
 
 

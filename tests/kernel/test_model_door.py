@@ -169,18 +169,19 @@ async def test_counting_does_not_depend_on_the_cuts(tokens: int, places: list[fl
     body = b"".join(stream(output_tokens=tokens))
     cuts = sorted(int(place * len(body)) for place in places)
     chunks = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    meter = Meter(ModelReply(200, _feed(chunks)))
-    assert b"".join([chunk async for chunk in meter.watch()]) == body
-    whole = Meter(ModelReply(200, _feed([body])))
-    assert [chunk async for chunk in whole.watch()] == [body]
+    meter = Meter()
+    assert b"".join([chunk async for chunk in meter.watch(ModelReply(200, _feed(chunks)))]) == body
+    whole = Meter()
+    assert [chunk async for chunk in whole.watch(ModelReply(200, _feed([body])))] == [body]
     assert meter.usage == whole.usage
     assert meter.complete
 
 
 async def test_an_unstreamed_reply_is_counted() -> None:
     body = json.dumps({"type": "message", "usage": {"input_tokens": 3, "output_tokens": 4}}).encode()
-    meter = Meter(ModelReply(200, _feed([body[:10], body[10:]]), (("content-type", "application/json"),)))
-    assert b"".join([chunk async for chunk in meter.watch()]) == body
+    meter = Meter()
+    reply = ModelReply(200, _feed([body[:10], body[10:]]), (("content-type", "application/json"),))
+    assert b"".join([chunk async for chunk in meter.watch(reply)]) == body
     assert meter.usage == Usage(input_tokens=3, output_tokens=4)
     assert meter.complete
 
@@ -196,8 +197,8 @@ async def test_cache_and_search_are_counted() -> None:
     start = {"type": "message_start", "message": {"usage": usage}}
     end = {"type": "message_delta", "usage": {"output_tokens": 4, "cache_read_input_tokens": None}}
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in (start, end)).encode()
-    meter = Meter(ModelReply(200, _feed([body])))
-    assert [chunk async for chunk in meter.watch()]
+    meter = Meter()
+    assert [chunk async for chunk in meter.watch(ModelReply(200, _feed([body])))]
     assert meter.usage == Usage(
         input_tokens=1,
         output_tokens=4,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -224,8 +225,9 @@ def test_the_environment_is_an_allowlist() -> None:
 async def test_big_output_keeps_head_and_tail(call) -> None:
     result = await call("Bash", command="seq 1 2000000")
     total = sum(len(str(number)) + 1 for number in range(1, 2_000_001))
-    note = f"\n\n... [Output of {total} bytes cut: its first and its last 15000 characters are shown.] ...\n\n"
-    head, _, tail = result.output.partition(note)
+    whole = hashlib.sha256(b"".join(b"%d\n" % number for number in range(1, 2_000_001))).hexdigest()
+    note = f"\n\n... [Output of {total} bytes cut: its first and its last 15000 characters are shown.] ...\n"
+    head, _, tail = result.output.partition(f"{note}... [SHA-256 of the whole output: {whole}] ...\n\n")
     assert (len(head), len(tail)) == (15_000, 15_000)
     assert head.startswith("1\n2\n3\n")
     assert tail.endswith("1999999\n2000000")
@@ -238,6 +240,16 @@ async def test_output_is_cut_by_characters(call, run) -> None:
     result = await call("Bash", command="printf 'é%.0s' {1..1001}; exit 2")
     assert result.output.startswith("Exit code 2\n" + "é" * 500 + "\n\n... [Output of 2002 bytes")
     assert result.output.endswith("] ...\n\n" + "é" * 500)
+
+
+async def test_what_the_output_does_not_show_still_tells(call) -> None:
+    """A replay whose output differs in bytes that are no text, or where it was cut, must not look the same."""
+    one, other = [(await call("Bash", command=f"printf 'a\\x{byte}b'")).output for byte in ("ff", "fe")]
+    assert one.startswith("a\N{REPLACEMENT CHARACTER}b\n[SHA-256 of the whole output: ")
+    assert one != other
+    long = "head -c 100000 /dev/zero | tr '\\0' a; {}; head -c 100000 /dev/zero | tr '\\0' a"
+    one, other = [(await call("Bash", command=long.format(f"printf {middle}"))).output for middle in "xy"]
+    assert one != other
 
 
 async def test_endless_output_stays_bounded_in_memory(call) -> None:

@@ -14,6 +14,7 @@ from llmos_core import (
     DivergedError,
     ExitCode,
     LLMOSError,
+    Notice,
     Replayed,
     Result,
     Run,
@@ -59,11 +60,19 @@ class Follower:
             _check_steps(replayed, stored)
             await _check_files(stored, run.workdir)
         except LLMOSError as error:
-            await run.traces.record(stored.trace_id, stored.version, run.id, success=False)
+            await _count(stored, run, success=False)
             return Result.failed(error, **named)
-        await run.traces.record(stored.trace_id, stored.version, run.id, success=True)
+        await _count(stored, run, success=True)
         saved = stored.trace.estimated_cost_usd
         return Result(success=True, output=str(bind(stored.trace.answer, values)), saved_usd=saved, **named)
+
+
+async def _count(stored: StoredTrace, run: Run, *, success: bool) -> None:
+    """Count the outcome; what was followed stays followed where that fails."""
+    try:
+        await run.traces.record(stored.trace_id, stored.version, run.id, success)
+    except LLMOSError as error:
+        run.emit(Notice(level="warning", text=" ".join(str(error).split())))
 
 
 class _Caller:
@@ -118,9 +127,12 @@ def _preflight(trace: Trace, run: Run) -> None:
 
 def _check_steps(replayed: Replayed, stored: StoredTrace) -> None:
     if replayed.divergence is not None:
+        learned = f"The world differs from the one in which {stored.trace_id} was learned."
+        if replayed.steps:
+            learned += " What the steps before it changed stays changed."
         raise DivergedError(
             f"The replay stopped: {replayed.divergence.message()}",
-            f"The world differs from the one in which {stored.trace_id} was learned.\n{replayed.divergence.diff()}",
+            f"{learned}\n{replayed.divergence.diff()}",
             "Learn the goal anew: add --mode learner.",
         )
 

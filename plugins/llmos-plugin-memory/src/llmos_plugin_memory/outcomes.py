@@ -8,8 +8,9 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llmos_core import Record
+from llmos_core import Record, TraceError
 
+_PATIENCE_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outcomes (
     version TEXT NOT NULL, run_id TEXT NOT NULL, at REAL NOT NULL, success INTEGER NOT NULL,
@@ -42,7 +43,19 @@ class OutcomeLog:
         self._path = path
 
     def record(self, version: str, run_id: str, at: datetime, success: bool) -> None:
-        """Count an outcome; the same run twice has no effect."""
+        """Count an outcome; the same run twice has no effect.
+
+        A damaged log is set aside, and counting begins anew. Raises TraceError where nothing can be written.
+        """
+        try:
+            self._record(version, run_id, at, success)
+        except sqlite3.OperationalError as error:
+            raise TraceError("The outcome could not be counted.", f"{self._path.name}: {error}.") from error
+        except sqlite3.DatabaseError:
+            self._path.replace(self._path.with_name(f"{self._path.name}.damaged-{at:%Y%m%d%H%M%S}"))
+            self._record(version, run_id, at, success)
+
+    def _record(self, version: str, run_id: str, at: datetime, success: bool) -> None:
         with self._connect() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             row = (version, run_id, at.timestamp(), int(success))
@@ -50,21 +63,29 @@ class OutcomeLog:
                 connection.execute(_COUNT, (version, int(success), at.timestamp()))
 
     def counts(self, version: str) -> Counts:
-        if not self._path.exists():
+        """The counts of a version; none where the log cannot be read: it decides nothing, so nothing waits for it."""
+        try:
+            row = self._row(version)
+        except sqlite3.DatabaseError:
             return Counts()
-        with self._connect() as connection:
-            row = connection.execute(
-                "SELECT uses, successes, last_used, last_success FROM counts WHERE version = ?", (version,)
-            ).fetchone()
         if row is None:
             return Counts()
         uses, successes, last_used, last_success = row
         used_at = datetime.fromtimestamp(last_used, UTC)
         return Counts(uses=uses, successes=successes, last_used=used_at, last_success=bool(last_success))
 
+    def _row(self, version: str) -> tuple[int, int, float, int] | None:
+        if not self._path.exists():
+            return None
+        with self._connect() as connection:
+            row: tuple[int, int, float, int] | None = connection.execute(
+                "SELECT uses, successes, last_used, last_success FROM counts WHERE version = ?", (version,)
+            ).fetchone()
+        return row
+
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None)) as connection:
             connection.executescript(_SCHEMA)
             yield connection

@@ -62,6 +62,8 @@ class MarkdownTraceStore:
     def _load(self, path: Path) -> StoredTrace:
         trace, fault, intact = None, None, True
         try:
+            if not path.is_file():
+                raise TraceError(f"The trace {path.name} is no regular file.")
             if path.stat().st_size > _MAX_BYTES:
                 raise TraceError(f"The trace {path.name} is too large.", f"It has more than {_MAX_BYTES >> 20} MiB.")
             data = path.read_bytes()

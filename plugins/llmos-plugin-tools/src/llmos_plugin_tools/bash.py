@@ -110,18 +110,31 @@ async def _shell(command: str, cwd: Path, timeout_s: float, keep: int) -> tuple[
 
 
 def _shorten(captured: Capture, limit: int) -> tuple[str, bool]:
-    """The output as text without blank lines at its start and blanks at its end, and whether it was cut."""
+    """The output as text without blank lines at its start and blanks at its end, and whether it was cut.
+
+    What the text does not show is told by a digest, so that a replay whose output differs there differs too.
+    """
+    whole = f"[SHA-256 of the whole output: {captured.digest}]"
     if captured.complete:
-        text = _BLANK_START.sub("", (captured.head + captured.tail).decode("utf-8", "replace")).rstrip()
+        raw = captured.head + captured.tail
+        text = _BLANK_START.sub("", raw.decode("utf-8", "replace")).rstrip()
         if len(text) <= limit:
-            return text, False
+            return (f"{text}\n{whole}" if _holds_no_text(raw) else text), False
         head = tail = text
     else:
         head = _BLANK_START.sub("", captured.head.decode("utf-8", "replace"))
         tail = captured.tail.decode("utf-8", "replace").rstrip()
     half = limit // 2
     note = f"[Output of {captured.total} bytes cut: its first and its last {half} characters are shown.]"
-    return f"{head[:half]}\n\n... {note} ...\n\n{tail[-half:]}", True
+    return f"{head[:half]}\n\n... {note} ...\n... {whole} ...\n\n{tail[-half:]}", True
+
+
+def _holds_no_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _report(output: str, exit_code: int, timed_out_ms: int | None) -> str:

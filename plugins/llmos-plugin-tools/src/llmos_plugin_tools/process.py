@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import CancelScope, create_task_group, move_on_after, open_process, to_thread, wait_readable
@@ -33,16 +35,24 @@ class Capture:
 
     keep: int
     total: int = 0
+    _digest: Any = field(default_factory=hashlib.sha256)
     _head: bytearray = field(default_factory=bytearray)
     _tail: bytearray = field(default_factory=bytearray)
 
     def add(self, chunk: bytes) -> None:
         self.total += len(chunk)
+        self._digest.update(chunk)
         room = self.keep - len(self._head)
         self._head += chunk[:room]
         self._tail += chunk[room:]
         if len(self._tail) > 2 * self.keep:
             del self._tail[: -self.keep]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole stream, as hex digits."""
+        digest: str = self._digest.hexdigest()
+        return digest
 
     @property
     def complete(self) -> bool:
