@@ -193,6 +193,8 @@ class StoredTrace(Record):
         """Why this version may not be followed at all; None if it may."""
         if self.trace is None:
             return self.fault or "the trace cannot be read"
+        if not self.trace.completed:
+            return self.trace.unverified_reason or "the run did not complete"
         if not self.intact:
             return "the file was changed after it was verified"
         if self.trace.verified is None:

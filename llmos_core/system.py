@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -92,6 +93,8 @@ class LLMOS:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.machine.bus.close()
+        # What observers have not seen by then they miss: a dead one must not keep the process alive.
+        self._observers.cancel_scope.deadline = anyio.current_time() + self.machine.limits.observer_timeout_s
         # The body's own error is not passed on to the group, which would wrap it.
         await self._observers.__aexit__(None, None, None)
 
@@ -117,17 +120,19 @@ class LLMOS:
         """
         run = await self._make_run(task)
         started = time.monotonic()
-        mode, result = task.mode, Result.failed(RunInterruptedError("The run was interrupted."))
-        finished = None
-        run.emit(UserInput(task=task))
+        outcome = None
         try:
+            run.emit(UserInput(task=task))
             while self._untold:
                 run.warn(self._untold.pop(0))
-            mode, result = await self._run(task, run)
-            finished = await run.finish(self._outcome(run, mode, result, time.monotonic() - started))
-            return finished
+            result = await self._run(task, run)
+            outcome = await run.finish(self._outcome(run, result, time.monotonic() - started))
+            return outcome
         finally:
-            run.emit(RunFinished(outcome=finished or self._outcome(run, mode, result, time.monotonic() - started)))
+            if outcome is None:
+                interrupted = Result.failed(RunInterruptedError("The run was interrupted."))
+                outcome = self._outcome(run, interrupted, time.monotonic() - started)
+            run.emit(RunFinished(outcome=outcome))
             run.journal.close()
 
     async def explain(self, task: Task) -> Auction:
@@ -136,26 +141,28 @@ class LLMOS:
         return await self.dispatcher.auction(task, run, to_the_end=True)
 
     async def _make_run(self, task: Task, *, keep: bool = True) -> KernelRun:
+        check_goal(task.goal)
         self.dispatcher.check_mode(task.mode)
         machine = self.machine if keep else dataclasses.replace(self.machine, make_journal=lambda _: MemoryJournal())
         if self.workspace is None:
             return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE)
         project = self.workspace.project(task.project)
-        workdir = await anyio.to_thread.run_sync(self.workspace.working_directory, project, task.directory)
+        place = partial(self.workspace.working_directory, project, task.directory, make=keep)
+        workdir = await anyio.to_thread.run_sync(place)
         return KernelRun(machine, new_run_id(), task, workdir, self.workspace.root, project.root)
 
-    async def _run(self, task: Task, run: KernelRun) -> tuple[str, Result]:
-        """The mode that ran and what it gave; every fault of a strategy becomes a failed result."""
-        mode, result = task.mode, Result(success=False)
+    async def _run(self, task: Task, run: KernelRun) -> Result:
+        """What the strategy gave; every fault of it becomes a failed result."""
+        result = Result(success=False)
         try:
             with anyio.move_on_after(task.timeout_s) as deadline:
                 auction = await self.dispatcher.auction(task, run)
                 if auction.winner is None:
-                    return mode, Result(success=False, error=auction.refusal)
-                mode = auction.winner.name
-                for notice in (*auction.bids[mode].notices, *_not_followed(auction)):
+                    return Result(success=False, error=auction.refusal)
+                run.mode = auction.winner.name
+                for notice in (*auction.bids[run.mode].notices, *_not_followed(auction)):
                     run.emit(Notice(text=notice))
-                run.emit(ModeChosen(mode=mode, reason=auction.reason, bids=auction.offers))
+                run.emit(ModeChosen(mode=run.mode, reason=auction.reason, bids=auction.offers))
                 run.learns = auction.winner.learns
                 result = await auction.winner.run(task, run)
             if deadline.cancelled_caught:
@@ -164,19 +171,20 @@ class LLMOS:
         except LLMOSError as error:
             result = Result.failed(error)
         except Exception as error:  # noqa: BLE001 - a strategy's own fault is a failed outcome, told as such
-            result = Result.failed(LLMOSError(f"The strategy {mode} failed by its own fault.", describe(error)))
-        return mode, result
+            result = Result.failed(LLMOSError(f"The strategy {run.mode} failed by its own fault.", describe(error)))
+        return result
 
-    def _outcome(self, run: KernelRun, mode: str, result: Result, duration_s: float) -> Outcome:
+    def _outcome(self, run: KernelRun, result: Result, duration_s: float) -> Outcome:
         return Outcome(
             run_id=run.id,
             goal=run.task.goal,
-            mode=mode,
+            mode=run.mode,
             success=result.success,
-            output=result.output,
+            output=self.machine.redact(result.output),
             cost_usd=round(run.meters.cost_usd, 6),
             billing=run.meters.billing,
             saved_usd=result.saved_usd,
+            saved_billing=result.saved_billing,
             duration_s=round(duration_s, 3),
             steps=result.steps or run.meters.steps,
             trace_id=result.trace_id,

@@ -85,7 +85,7 @@ class Workspace(Record):
         if not self.sessions.is_dir():
             return
         for day in sorted((d for d in self.sessions.iterdir() if d.is_dir()), reverse=True):
-            yield from sorted((p for p in day.glob("*.jsonl") if "." not in p.stem), reverse=True)
+            yield from sorted((p for p in day.glob("*.jsonl") if "." not in p.stem and p.is_file()), reverse=True)
 
     def project(self, name: str) -> Project:
         """Raises WorkspaceError for a name that could lead out of the workspace."""
@@ -97,16 +97,15 @@ class Workspace(Record):
             )
         return Project(name=name, root=self.root / "projects" / name)
 
-    def working_directory(self, project: Project, directory: str | None) -> Path:
-        """The directory that a run may write, made if it is the project's own.
+    def working_directory(self, project: Project, directory: str | None, *, make: bool = True) -> Path:
+        """The directory that a run may write; with ``make``, the project's own is made if it is not there.
 
         Raises WorkspaceError for one that is missing, or that would give the agent what rules it.
         """
-        if directory is None:
-            project.output.mkdir(parents=True, exist_ok=True)
-            return project.output.resolve()
-        path = Path(directory).resolve()
-        if not path.is_dir():
+        if directory is None and make:
+            _make(project.output)
+        path = (project.output if directory is None else Path(directory)).resolve()
+        if directory is not None and not path.is_dir():
             raise WorkspaceError(
                 f"The working directory {path} is not there.", fix="Make it first, or name another --dir."
             )
@@ -119,6 +118,14 @@ class Workspace(Record):
                 "Name another --dir, or a workspace outside it with --workspace.",
             )
         return path
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "Move away what is in its place, or name another --project."
+        raise WorkspaceError(f"The directory {directory} cannot be made.", f"{error.strerror}.", fix) from error
 
 
 def find_workspace(given: str | Path | None, settings_file: Path | None, setting: str | None) -> Workspace:

@@ -57,7 +57,7 @@ def money(amount: float, billing: Billing) -> str:
     if amount == 0:
         return "$0"
     text = f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
-    return f"{text} (list price, nothing was paid)" if billing == "rehearsal" else text
+    return f"{text} (list price)" if billing == "rehearsal" else text
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

@@ -84,5 +84,5 @@ def summary(outcome: Outcome) -> str:
         f"{outcome.steps} step{'' if outcome.steps == 1 else 's'}",
     ]
     if outcome.saved_usd:
-        parts.append(f"saved ${outcome.saved_usd:.4f}")
+        parts.append(f"saved {money(outcome.saved_usd, outcome.saved_billing)}")
     return ", ".join(parts) + f" (run {outcome.run_id})"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pluggy
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from llmos_core import hookspecs
 from llmos_core.contracts import HookFunction
@@ -121,6 +121,10 @@ class Host:
                 "Install the plugin, or remove the table.",
             )
         for name, kind in self._contributions("llmos_settings", single=True):
+            if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+                found = next(info.found for info in self.plugins if info.found.name == name)
+                self._mark_broken(found, "llmos_settings", TypeError(f"{kind!r} is no settings model"))
+                continue
             settings = validated(kind, tables.get(name, {}), self._settings_file.path, ("plugins", name))
             self._plugin_settings[kind] = (name, settings)
 
@@ -156,7 +160,7 @@ class Host:
         collected: dict[str, Named] = {}
         origin: dict[str, str] = {}
         for plugin, item in self._contributions(hook):
-            if not isinstance(item, contract):
+            if not isinstance(item, contract) or not isinstance(item.name, str):  # type: ignore[attr-defined]
                 found = next(info.found for info in self.plugins if info.found.name == plugin)
                 fault = TypeError(f"{type(item).__name__} is no {contract.__name__}")
                 self._mark_broken(found, hook, fault)
@@ -179,8 +183,8 @@ class Host:
         agents: dict[str, AgentSpec] = {}
         for source in sources:
             try:
-                agent = read_agent(source) if isinstance(source, Path) else source
-            except PluginError as error:
+                agent = read_agent(source) if isinstance(source, Path) else AgentSpec.model_validate(source)
+            except (PluginError, ValidationError) as error:
                 self.faults.append(" ".join(str(error).split()))
             else:
                 agents[agent.name] = agent
@@ -205,8 +209,12 @@ def _given(plugin: object) -> object:
 
 
 def _check_hook_names(plugin: object) -> None:
-    """Raise for a misspelt hook, which pluggy would register in silence."""
+    """Raise for a misspelt hook, which pluggy would register in silence, and for one whose mark was forgotten."""
     for name in dir(plugin):
-        marked = getattr(getattr(plugin, name, None), "llmos_impl", None)
-        if marked is not None and not isinstance(getattr(hookspecs, name, None), types.FunctionType):
+        found = getattr(plugin, name, None)
+        marked = getattr(found, "llmos_impl", None) is not None
+        known = name.startswith("llmos_") and isinstance(getattr(hookspecs, name, None), types.FunctionType)
+        if marked and not known:
             raise PluginError(f"there is no hook named {name}")
+        if known and not marked and callable(found):
+            raise PluginError(f"{name} lacks the mark @hookimpl")

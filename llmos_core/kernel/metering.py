@@ -13,7 +13,7 @@ _MAX_LINE = 16 << 20
 
 
 class Meter:
-    """Counts one reply. ``complete`` turns True once the final usage was seen; ``status`` is 0 before the reply began."""
+    """Counts one reply. ``complete`` turns True with the final usage; ``status`` is 0 before the reply began."""
 
     def __init__(self) -> None:
         self._streamed = False

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from llmos_core.errors import LLMOSError
 from llmos_core.files import file_digest
 from llmos_core.kernel.states import ChangedError, copy_file
 from llmos_core.records import FileState, Record, TreeState
@@ -91,7 +92,8 @@ def lay_out(tree: TreeState, content: Callable[[str], Path], target: Path) -> No
         elif state.kind == "link":
             path.symlink_to(state.target or "")
         else:
-            copy_file(content(state.digest or ""), path)
+            if copy_file(content(state.digest or ""), path) != state.digest:
+                raise LLMOSError("A kept state is damaged.", f"The content of {name} is not what was kept.")
             path.chmod(state.mode)
     for path, mode in reversed(directories):
         path.chmod(mode)

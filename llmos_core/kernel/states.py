@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from llmos_core.files import file_digest, write_atomic
@@ -27,6 +28,8 @@ def copy_file(source: Path, target: Path) -> str:
         while chunk := reader.read(_CHUNK):
             digest.update(chunk)
             writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
     return digest.hexdigest()
 
 
@@ -74,10 +77,17 @@ class StateStore:
         return TreeState.model_validate_json((self._starts / f"{run_id}.json").read_bytes())
 
     def _prune(self, old: list[Path], kept: list[Path]) -> None:
-        """Contents touched lately stay: another process may be about to name them in its manifest."""
+        """Remove old manifests, and the contents that no other needs.
+
+        Contents touched lately stay: another process may be about to name them in its manifest.
+        """
         for manifest in old:
             manifest.unlink(missing_ok=True)
-        needed = {state.digest for manifest in kept for state in self.load(manifest.stem).entries.values()}
+        try:
+            needed = {state.digest for manifest in kept for state in self.load(manifest.stem).entries.values()}
+        except (FileNotFoundError, ValueError):
+            return  # another process prunes too, or a manifest is damaged: what is needed is not known
         for blob in self._blobs.glob("*/*"):
-            if blob.parent.name + blob.name not in needed and time.time() - blob.stat().st_mtime > _YOUNG_S:
-                blob.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process was faster
+                if blob.parent.name + blob.name not in needed and time.time() - blob.stat().st_mtime > _YOUNG_S:
+                    blob.unlink()

@@ -33,6 +33,7 @@ _FIELDS = (
     "tools_used",
     "format",
     "cost_billing",
+    "completed",
     "parameters",
     "steps_digest",
     "verified",

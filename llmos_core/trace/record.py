@@ -61,6 +61,7 @@ class Trace(Record):
     """A readable program of tool calls. Money in US dollars, time in seconds.
 
     ``success_rating``, ``usage_count`` and ``last_used`` are those of the writing; live counts are kept by the store.
+    ``completed`` is False for a run that failed or was cut off: no verification can make it followable.
     ``verified`` is None for experience that must not be followed; ``unverified_reason`` then says why.
     ``answer`` is the text that the run gave as its result (data; it may hold slots).
     """
@@ -74,6 +75,7 @@ class Trace(Record):
     created_at: datetime
     estimated_cost_usd: Annotated[float, Field(ge=0)]
     cost_billing: Billing
+    completed: bool = True
     estimated_time_secs: Annotated[float, Field(ge=0)]
     mode: str
     tools_used: tuple[str, ...]

@@ -60,11 +60,17 @@ class Follower:
             _check_steps(replayed, stored)
             await _check_files(stored, run.workdir)
         except LLMOSError as error:
-            await _count(stored, run, success=False)
+            if isinstance(error, DivergedError):  # what guards or this machine refuse says nothing of the trace
+                await _count(stored, run, success=False)
             return Result.failed(error, **named)
         await _count(stored, run, success=True)
-        saved = stored.trace.estimated_cost_usd
-        return Result(success=True, output=str(bind(stored.trace.answer, values)), saved_usd=saved, **named)
+        return Result(
+            success=True,
+            output=str(bind(stored.trace.answer, values)),
+            saved_usd=stored.trace.estimated_cost_usd,
+            saved_billing=stored.trace.cost_billing,
+            **named,
+        )
 
 
 async def _count(stored: StoredTrace, run: Run, *, success: bool) -> None:

@@ -11,7 +11,7 @@ from llmos_core import Effect, Run, ToolCall, ToolOutput, ToolResult, ToolStarte
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One call that ran, with its result. ``at`` is when it started."""
+    """One call that ran, with its result. ``at`` is when it ended."""
 
     call: ToolCall
     effect: Effect
@@ -19,15 +19,29 @@ class Recorded:
     at: datetime
 
 
-async def recorded_calls(run: Run) -> Sequence[Recorded]:
-    """The run's calls in the order in which they ended, sub-agents' among them; refused ones never ran."""
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The calls of a run in the order in which they ended, sub-agents' among them; refused ones never ran.
+
+    ``began`` is when the first started. ``cut_off`` holds the calls that started and never ended.
+    """
+
+    calls: Sequence[Recorded]
+    began: datetime | None
+    cut_off: Sequence[ToolCall]
+
+
+async def capture(run: Run) -> Capture:
+    """What a run did so far."""
+    began: datetime | None = None
     started: dict[str, ToolStarted] = {}
     calls = []
     async for event in run.history():
         if isinstance(event, ToolStarted):
             started[event.call.id] = event
+            began = began or event.at
         elif isinstance(event, ToolOutput):
             start = started.pop(event.call_id)
-            assert start.at is not None
-            calls.append(Recorded(start.call, start.effect, event.result, start.at))
-    return calls
+            assert event.at is not None
+            calls.append(Recorded(start.call, start.effect, event.result, event.at))
+    return Capture(calls, began, [start.call for start in started.values()])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -20,6 +22,7 @@ from llmos_core import (
 from llmos_plugin_trace.capture import Recorded
 
 _TITLE_CHARS = 60
+_CLOCK_SLACK_S = 0.02  # the clock of the file system ticks in steps
 
 
 def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: Sequence[ProducedFile]) -> Trace:
@@ -36,6 +39,7 @@ def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: 
         created_at=calls[-1].at,
         estimated_cost_usd=outcome.cost_usd,
         cost_billing=outcome.billing,
+        completed=outcome.success,
         estimated_time_secs=outcome.duration_s,
         mode=outcome.mode,
         tools_used=tuple(dict.fromkeys(step.tool for step in steps)),
@@ -46,14 +50,15 @@ def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: 
     )
 
 
-def produced_files(start: TreeState, end: TreeState) -> Sequence[ProducedFile]:
-    """The files that a run wrote, changed or removed."""
+def produced_files(start: TreeState, end: TreeState, workdir: Path, since: datetime) -> Sequence[ProducedFile]:
+    """The files that a run wrote or removed; also those that it wrote again as they were."""
     before = {path: state.digest for path, state in start.entries.items() if state.kind == "file"}
     after = {path: state.digest for path, state in end.entries.items() if state.kind == "file"}
+    first_change_ns = (since.timestamp() - _CLOCK_SLACK_S) * 1e9
     return [
         ProducedFile(path=path, digest=after.get(path))
         for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
+        if before.get(path) != after.get(path) or (workdir / path).stat().st_ctime_ns >= first_change_ns
     ]
 
 

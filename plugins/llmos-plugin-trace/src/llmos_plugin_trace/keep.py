@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+import anyio
+import anyio.to_thread
+
 from llmos_core import Outcome, Run, Trace, TraceSaved, TreeState, Verification
-from llmos_plugin_trace.capture import recorded_calls
+from llmos_plugin_trace.capture import Capture, capture
 from llmos_plugin_trace.compile import compile_trace, produced_files
 from llmos_plugin_trace.verify import verify
 
@@ -14,17 +17,27 @@ from llmos_plugin_trace.verify import verify
 async def keep_run(outcome: Outcome, run: Run) -> Outcome | None:
     """Save what a run did: followable if it verified, else as experience, with the reason.
 
-    Returns None for a run that called no tool: there is nothing to replay.
+    Returns None for a run that called no tool: there is nothing to replay. Cancelled during the verification, it still
+    saves the experience: it was paid for.
     """
-    calls = await recorded_calls(run)
-    if not calls:
+    done = await capture(run)
+    if not done.calls or done.began is None:
         return None
     start, end = await run.start_state(), await run.tree_state()
-    files = produced_files(start, end)
-    trace = compile_trace(outcome, run, calls, files)
+    files = await anyio.to_thread.run_sync(produced_files, start, end, run.workdir, done.began)
+    trace = compile_trace(outcome, run, done.calls, files)
+    hindrance = _hindrance(outcome, done, start, end)
     began = time.perf_counter()
-    reason = _hindrance(outcome, start, end) or await verify(trace, run, calls, end)
-    verify_s = round(time.perf_counter() - began, 3)
+    reason: str | None = "the verification was interrupted"
+    try:
+        reason = hindrance or await verify(trace, run, done.calls, end)
+    finally:
+        with anyio.CancelScope(shield=True):
+            kept = await _save(trace, run, reason, None if hindrance else round(time.perf_counter() - began, 3))
+    return outcome.model_copy(update=kept)
+
+
+async def _save(trace: Trace, run: Run, reason: str | None, verify_s: float | None) -> dict[str, object]:
     trace = verified(trace) if reason is None else trace.model_copy(update={"unverified_reason": reason})
     stored = await run.traces.save(trace)
     run.emit(
@@ -36,14 +49,17 @@ async def keep_run(outcome: Outcome, run: Run) -> Outcome | None:
             verify_s=verify_s,
         )
     )
-    named = {"trace_id": stored.trace_id, "trace_version": stored.version, "followable": reason is None}
-    return outcome.model_copy(update=named)
+    return {"trace_id": stored.trace_id, "trace_version": stored.version, "followable": reason is None}
 
 
-def _hindrance(outcome: Outcome, start: TreeState, end: TreeState) -> str | None:
+def _hindrance(outcome: Outcome, done: Capture, start: TreeState, end: TreeState) -> str | None:
     """Why verification cannot even be tried."""
     if not outcome.success:
         return f"the run failed: {outcome.error.what}" if outcome.error else "the run failed"
+    if done.cut_off:
+        return f"a call of {done.cut_off[0].tool} was cut off: what it did is not known"
+    if done.calls[-1].result.is_error:
+        return f"its last step failed: {done.calls[-1].call.tool}"
     return start.missing or end.missing
 
 

@@ -39,19 +39,22 @@ class Verifier:
             return Result.failed(
                 TraceError(f"The trace {stored.trace_id} cannot be read.", stored.fault or ""), **named
             )
+        if not stored.trace.completed:
+            return Result.failed(_not_verified(stored, stored.refusal or ""), **named)
         left = await replay_in_copy(stored.trace, run)
-        reason = left if isinstance(left, str) else _wrong_file(stored.trace, left)
-        if reason is not None:
-            return Result.failed(_not_verified(stored, reason), **named)
-        steps = len(stored.trace.steps)
+        if isinstance(left, str):
+            return Result.failed(_not_verified(stored, left), **named)
+        # What was edited by hand is a new program: it is known by the files that it leaves now.
+        trace = stored.trace if stored.intact else stored.trace.model_copy(update={"files": tuple(left.files)})
+        if (wrong := _wrong_file(trace, left.state)) is not None:
+            return Result.failed(_not_verified(stored, wrong), **named)
         if stored.refusal is not None:
-            stored = await run.traces.save(verified(stored.trace))
+            stored = await run.traces.save(verified(trace))
             run.emit(TraceSaved(trace_id=stored.trace_id, version=stored.version, followable=True))
-        output = f"Verified: {stored.trace_id}, version {stored.version}"
         return Result(
             success=True,
-            output=output,
-            steps=steps,
+            output=f"Verified: {stored.trace_id}, version {stored.version}",
+            steps=len(trace.steps),
             trace_id=stored.trace_id,
             trace_version=stored.version,
         )
@@ -68,7 +71,8 @@ def _wrong_file(trace: Trace, left: TreeState) -> str | None:
     for produced in trace.files:
         state = left.entries.get(produced.path)
         if (state.digest if state else None) != produced.digest:
-            return f"on replay, {produced.path} came out otherwise"
+            came = f"sha256:{state.digest}" if state else "missing"
+            return f"on replay, {produced.path} came out as {came}"
     return None
 
 
