@@ -126,7 +126,10 @@ class ModelProvider(Protocol):
     fallback: bool
 
     def unready(self) -> str | None:
-        """None if requests can be answered, else the reason (a missing credential, say)."""
+        """None if requests can be answered, else the reason (a missing credential, say).
+
+        Raises UsageError where the user meant this provider, but it cannot be used: no other must step in.
+        """
         ...
 
     def notices(self) -> Sequence[str]:

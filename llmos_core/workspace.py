@@ -95,7 +95,11 @@ class Workspace(Record):
                 "A name has 1 to 64 letters, digits, - or _, and starts with a letter or digit.",
                 "Choose such a name, for example: --project data_analysis",
             )
-        return Project(name=name, root=self.root / "projects" / name)
+        project = Project(name=name, root=self.root / "projects" / name)
+        if project.root.is_symlink() or project.output.is_symlink():
+            fix = "Replace the link by a directory, or name the place with --dir."
+            raise WorkspaceError(f"The project {name} is a symbolic link.", "It could lead anywhere.", fix)
+        return project
 
     def working_directory(self, project: Project, directory: str | None, *, make: bool = True) -> Path:
         """The directory that a run may write; with ``make``, the project's own is made if it is not there.

@@ -47,10 +47,11 @@ def show(run_id: str, workspace: str | None, as_json: bool) -> None:
     if not journal.is_file():
         raise UsageError(f"There is no run {run_id}.", fix="See the runs with: llmos runs list")
     if as_json:
-        print_json([event.model_dump(mode="json") for event in read_events(journal)])
+        print_json([event.model_dump(mode="json") for event in read_events(journal, damaged=True)])
         return
-    for event in read_events(journal):
-        click.echo(f"{event.seq:4}  {event.at:%H:%M:%S}  {event.type:<13} {_detail(event)}".rstrip())
+    for event in read_events(journal, damaged=True):
+        at = f"{event.at:%H:%M:%S}" if event.at else "-"
+        click.echo(f"{event.seq:4}  {at:<8}  {event.type:<13} {_detail(event)}".rstrip())
 
 
 def _workspace(given: str | None) -> Workspace:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from llmos_core.errors import LLMOSError
-from llmos_core.records import AnyEvent, RunFinished
+from llmos_core.records import AnyEvent, Notice, RunFinished
 
 _TAIL_BYTES = 1 << 14
 
@@ -111,12 +111,20 @@ def _parse(line: bytes, path: Path) -> AnyEvent:
         ) from error
 
 
-def read_events(path: Path) -> Iterator[AnyEvent]:
-    """The events of a journal file. A last line cut off by a crash is left out."""
+def read_events(path: Path, *, damaged: bool = False) -> Iterator[AnyEvent]:
+    """The events of a journal file. A last line cut off by a crash is left out.
+
+    Raises LLMOSError for a line that is no event; with ``damaged`` a notice stands for it.
+    """
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield _parse(line, path)
+        for number, line in enumerate(file, 1):
+            try:
+                if line.endswith(b"\n"):
+                    yield _parse(line, path)
+            except LLMOSError:
+                if not damaged:
+                    raise
+                yield Notice(level="error", text=f"Line {number} of the journal cannot be read.")
 
 
 def _last_line(file: BinaryIO) -> bytes:

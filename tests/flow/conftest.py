@@ -61,13 +61,16 @@ def boot(tmp_path: Path) -> Boot:
     """Boots a system on a workspace; each call is a new process as far as memory is concerned."""
 
     @asynccontextmanager
-    async def make(learner: Any = None, *, workspace: Path | None = None, **hooks: Any) -> AsyncIterator[LLMOS]:
+    async def make(
+        learner: Any = None, *, workspace: Path | None = None, more: Any = None, **hooks: Any
+    ) -> AsyncIterator[LLMOS]:
         plugins = {
             "tools": llmos_plugin_tools.plugin,
             "memory": llmos_plugin_memory.plugin,
             "trace": llmos_plugin_trace.plugin,
             "follower": llmos_plugin_follower.plugin,
             "parts": Parts(strategies=[learner] if learner else [], **hooks),
+            **(more or {}),
         }
         root = workspace or tmp_path / "space"
         async with LLMOS(root, settings=SettingsFile(), discover=False, plugins=plugins) as system:

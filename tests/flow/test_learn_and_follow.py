@@ -58,16 +58,29 @@ async def test_a_goal_that_differs_is_not_followed(boot: Boot, other: str) -> No
         assert (await system.execute("  Write a greeting\nand show it ")).mode == "FOLLOWER"
 
 
+ECHO = ("Bash", {"command": "echo done"})
+
+
 @pytest.mark.parametrize(
     ("steps", "reason"),
     [
         ([("Bash", {"command": "date +%s"})], "step 1"),
+        ([("Bash", {"command": "sleep 0.9; date +%s"})], "step 1"),
+        ([("Bash", {"command": "echo before"}), ("Bash", {"command": "exit 3"})], "its last step failed: Bash"),
         ([("Bash", {"command": "date +%s > stamp; echo ok"})], "stamp came out with other contents"),
         ([("Bash", {"command": "mktemp -p . draft.XXXXXXXX > /dev/null; echo ok"})], "draft."),
         ([("Bash", {"command": "echo $RANDOM$RANDOM$RANDOM"})], "step 1"),
-        ([("Bash", {"command": "[ -e @workdir/../seen ] || { touch @workdir/../seen; exit 3; }"})], "step 1"),
+        ([("Bash", {"command": "[ -e @workdir/../seen ] || { touch @workdir/../seen; exit 3; }"}), ECHO], "step 1"),
     ],
-    ids=["prints the clock", "writes the clock", "names at random", "prints at random", "exits otherwise"],
+    ids=[
+        "prints the clock",
+        "prints the clock at its end",
+        "ends in a failure",
+        "writes the clock",
+        "names at random",
+        "prints at random",
+        "exits otherwise",
+    ],
 )
 async def test_what_does_not_replay_is_kept_as_experience_only(boot: Boot, steps: Any, reason: str) -> None:
     learner = ScriptedLearner(steps)

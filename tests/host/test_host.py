@@ -65,6 +65,12 @@ BAD = {
         "llmos_tools",
         "ValueError: no tools",
     ),
+    "unmarked": ("async def llmos_pre_tool_use(call): ...", "register", "llmos_pre_tool_use lacks the mark @hookimpl"),
+    "agents": (
+        "from llmos_core import hookimpl\n@hookimpl\ndef llmos_settings(): return 5",
+        "llmos_settings",
+        "5 is no settings model",
+    ),
     "nonsense": (
         "from llmos_core import hookimpl\n@hookimpl\ndef llmos_tools(): return [42]",
         "llmos_tools",

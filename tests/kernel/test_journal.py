@@ -68,3 +68,38 @@ def test_a_journal_is_never_written_over(tmp_path: Path) -> None:
     FileJournal(tmp_path / "run.jsonl").close()
     with pytest.raises(FileExistsError):
         FileJournal(tmp_path / "run.jsonl")
+
+
+def test_nothing_is_written_to_a_closed_journal(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl")
+    journal.close()
+    (tmp_path / "precious").write_text("")
+    with (tmp_path / "precious").open("w"), pytest.raises(LLMOSError, match="has ended"):
+        journal.append(Notice(text="late"))
+    assert (tmp_path / "precious").read_text() == ""
+
+
+def test_a_damaged_line_is_told_where_asked(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl")
+    journal.append(Notice(text="one"))
+    journal.close()
+    with journal.path.open("ab") as file:
+        file.write(b"no event\n" + Notice(text="three").model_dump_json().encode() + b"\n")
+    texts = [event.text for event in read_events(journal.path, damaged=True) if isinstance(event, Notice)]
+    assert texts == ["one", "Line 2 of the journal cannot be read.", "three"]
+
+
+def test_a_text_that_is_none_is_written_as_well_as_it_can_be(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl")
+    journal.append(Notice.model_construct(text="a\udcffb", level="info"))
+    journal.close()
+    assert [event.text for event in read_events(journal.path) if isinstance(event, Notice)] == ["a?b"]
+
+
+def test_a_long_outcome_is_found(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "run.jsonl")
+    ended = RunFinished(outcome=OUTCOME.model_copy(update={"output": "o" * 3_000_000}))
+    journal.append(Notice(text="one"))
+    journal.append(ended)
+    journal.close()
+    assert read_outcome(journal.path) == ended

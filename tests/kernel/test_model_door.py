@@ -12,7 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos_core import LLMOS, BudgetError, ModelReply, ModelRequest, ModelUsed, Outcome, Run, Usage, UsageError, Verdict
+from llmos_core import (
+    LLMOS,
+    BudgetError,
+    ModelReply,
+    ModelRequest,
+    ModelUsed,
+    Outcome,
+    Run,
+    Task,
+    Usage,
+    UsageError,
+    Verdict,
+)
 from llmos_core.kernel.metering import Meter
 from llmos_core.kernel.pricing import Price, price_of
 from tests.parts import Model, Parts, Script, ask, request, stream
@@ -212,3 +224,52 @@ async def test_cache_and_search_are_counted() -> None:
 async def _feed(chunks: list[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
+
+
+async def test_a_request_that_breaks_before_its_answer_is_settled() -> None:
+    class Broken(Model):
+        @asynccontextmanager
+        async def open(self, request: ModelRequest, run: Run) -> AsyncIterator[ModelReply]:
+            raise OSError("no route")
+            yield
+
+    purse = Purse(1_000_000)
+    outcome, [used] = await perform(Broken(), llmos_ledgers=lambda: [purse])
+    assert not outcome.success
+    assert (used.status, used.complete) == (0, False)
+    assert [entry[0] for entry in purse.log] == ["held", "settled"]
+
+
+@pytest.mark.parametrize("usage", [{"server_tool_use": 3}, {"output_tokens": -5}, {"output_tokens": "many"}, []])
+async def test_a_senseless_usage_breaks_nothing(usage: Any) -> None:
+    event = {"type": "message_delta", "usage": usage}
+    _, [used] = await perform(Model([f"data: {json.dumps(event)}\n\n".encode()]))
+    assert used.usage == Usage()
+    assert used.cost_usd == 0
+
+
+@pytest.mark.parametrize("wanted", [0, -1_000_000_000, "many"])
+def test_a_request_for_no_tokens_is_refused(wanted: Any) -> None:
+    with pytest.raises(UsageError):
+        request(max_tokens=wanted)
+
+
+def test_costs_are_rounded_up_but_not_from_noise() -> None:
+    assert Price(input=10, output=0).micros(Usage(cache_read_tokens=3)) == 3
+    assert Price(input=10, output=0).micros(Usage(cache_read_tokens=4)) == 4
+    assert Price(input=1, output=0).micros(Usage(cache_read_tokens=1)) == 1
+
+
+async def test_a_runs_cost_includes_its_sub_tasks() -> None:
+    async def inner(run: Run) -> str:
+        return (await ask(run)).decode()[:0]
+
+    async def outer(run: Run) -> str:
+        await run.execute(Task(goal="inner", mode="INNER"))
+        return ""
+
+    strategies = [Script(outer, name="OUTER"), Script(inner, name="INNER", cost=1)]
+    async with LLMOS.in_memory({"parts": Parts(strategies=strategies, models=[Model()])}) as system:
+        outcome = await system.execute("outer")
+    assert outcome.cost_usd == pytest.approx(0.00207)
+    assert outcome.billing == "real"

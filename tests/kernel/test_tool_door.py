@@ -70,6 +70,20 @@ def blocking(call: ToolCall, run: Run) -> None:
     time.sleep(0.5)
 
 
+async def stubborn(call: ToolCall, run: Run) -> Verdict:
+    """Blocks the loop past its time, and then allows."""
+    time.sleep(0.2)  # noqa: ASYNC251 - that is what it is for
+    return Verdict.allow()
+
+
+async def catching(call: ToolCall, run: Run) -> Verdict:
+    """Catches its cancellation, and then allows."""
+    try:
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():
+        return Verdict.allow()
+
+
 async def nonsense(call: ToolCall, run: Run) -> Any:
     return "allow"
 
@@ -78,7 +92,7 @@ async def leaving(call: ToolCall, run: Run) -> None:
     raise SystemExit(0)
 
 
-@pytest.mark.parametrize("guard", [raising, hanging, blocking, nonsense, leaving])
+@pytest.mark.parametrize("guard", [raising, hanging, blocking, stubborn, catching, nonsense, leaving])
 async def test_a_guard_that_fails_in_any_way_denies(guard: Any) -> None:
     echo = Echo()
 
@@ -223,3 +237,39 @@ async def test_each_agent_has_a_state_of_its_own() -> None:
 
     outcome, _ = await perform(act, Counter())
     assert outcome.output == "1 1 2 1 2"
+
+
+async def test_a_guard_can_change_nothing() -> None:
+    async def meddling(call: ToolCall) -> None:
+        call.input["text"] = "changed"
+
+    async def act(run: Run) -> str:
+        return (await run.call(call("as it was"))).output
+
+    outcome, events = await perform(act, Echo(), llmos_pre_tool_use=meddling)
+    assert outcome.output == "as it was"
+    assert next(event for event in events if event.type == "tool_started").call.input == {"text": "as it was"}
+
+
+async def test_an_id_is_used_once() -> None:
+    async def act(run: Run) -> str:
+        return " | ".join([(await run.call(call(id="same"))).output for _ in range(2)])
+
+    outcome, events = await perform(act, Echo())
+    assert "the id same was used before" in outcome.output
+    assert kinds(events) == ["tool_started", "tool_output", "tool_denied"]
+
+
+async def test_what_is_no_text_never_breaks_the_door() -> None:
+    class Odd(Echo):
+        async def run(self, input: Any, run: Run) -> ToolResult:
+            return ToolResult.model_construct(output="a\udcffb", is_error=False, exit_code=None, data={})
+
+    async def act(run: Run) -> str:
+        wrong = ToolCall.model_construct(id="1", tool="Echo", input={"text": "\udcff"}, agent_id=None)
+        refused, odd = await run.call(wrong), await run.call(call(id="2"))
+        return f"{refused.output} / {odd.output}"
+
+    outcome, _ = await perform(act, Odd())
+    assert outcome.success, outcome.error
+    assert "a?b" in outcome.output

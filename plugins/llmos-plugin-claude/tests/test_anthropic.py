@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmos_core import ModelRequest, Task
+from llmos_core import ModelRequest, Task, UsageError
 from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
@@ -173,17 +173,28 @@ def test_the_price_follows_the_base_url_of_the_settings(workdir: Path) -> None:
     [
         ({}, "ANTHROPIC_API_KEY is not set"),
         ({"ANTHROPIC_API_KEY": " \n"}, "ANTHROPIC_API_KEY is not set"),
-        ({"ANTHROPIC_API_KEY": "sk-a\nb"}, "ANTHROPIC_API_KEY holds a character that no key has"),
-        ({"ANTHROPIC_API_KEY": "sk-ä"}, "ANTHROPIC_API_KEY holds a character that no key has"),
-        (
-            {"ANTHROPIC_API_KEY": "sk", "ANTHROPIC_BASE_URL": "localhost:80"},
-            "ANTHROPIC_BASE_URL is not an http or https address",
-        ),
         ({"ANTHROPIC_API_KEY": "sk-test\n"}, None),
     ],
 )
 def test_it_says_why_it_is_not_ready(environ: dict[str, str], reason: str | None) -> None:
     assert AnthropicProvider(environ).unready() == reason
+
+
+@pytest.mark.parametrize(
+    ("environ", "what"),
+    [
+        ({"ANTHROPIC_API_KEY": "sk-a\nb"}, "ANTHROPIC_API_KEY holds a character that no key has."),
+        ({"ANTHROPIC_API_KEY": "sk-ä"}, "ANTHROPIC_API_KEY holds a character that no key has."),
+        (
+            {"ANTHROPIC_API_KEY": "sk", "ANTHROPIC_BASE_URL": "localhost:80"},
+            "ANTHROPIC_BASE_URL is not an http or https address.",
+        ),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_not_passed_over(environ: dict[str, str], what: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        AnthropicProvider(environ).unready()
+    assert caught.value.what == what
 
 
 def test_what_it_says_of_itself(workdir: Path) -> None:

@@ -111,6 +111,10 @@ async def test_without_the_sdk_there_is_no_bid(workdir: Path, monkeypatch: pytes
         {"model": ""},
         {"max_turns": 0},
         {"base_url": "localhost:80"},
+        {"base_url": "https://gateway.example.com/anthropic/"},
+        {"base_url": "http://localhost.example.com"},
+        {"base_url": "http://localhost@example.com"},
+        {"base_url": "http://127.0.0.1:80@example.com"},
         {"base_url": "ftp://x"},
         {"base_url": "http://"},
         {"base_url": "http://x?y"},
@@ -122,4 +126,4 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_settings_may_name_a_path() -> None:
-    assert ClaudeSettings(base_url="https://gateway.example.com/anthropic/").base_url
+    assert ClaudeSettings(base_url="http://127.0.0.1:8080/anthropic/").base_url

@@ -107,3 +107,12 @@ async def test_odd_paths_are_refused_with_words(call, work) -> None:
             result = await call(tool, file_path=path, **more)
             assert result.is_error
             assert result.output
+
+
+@pytest.mark.parametrize("tool", ["Write", "Edit"])
+async def test_the_settings_file_is_not_written(call, work, tool) -> None:
+    given = {"content": "x"} if tool == "Write" else {"old_string": "", "new_string": "x"}
+    result = await call(tool, file_path="sub/llmos.toml", **given)
+    assert result.is_error
+    assert "holds the settings" in result.output
+    assert not (work / "sub/llmos.toml").exists()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
-from llmos_core import Billing, ModelReply, ModelRequest, Run, Task
+from llmos_core import Billing, ModelReply, ModelRequest, Run, Task, UsageError
 from llmos_plugin_claude.settings import BASE_URL, ClaudeSettings
 from llmos_plugin_claude.wire import CREDENTIALS, HOP_BY_HOP, Headers, error_body
 
@@ -39,14 +39,17 @@ class AnthropicProvider:
         self._tls: SSLContext | None = None
 
     def unready(self) -> str | None:
-        """Why no request can be answered: the key is missing or malformed, or the base URL is none."""
+        """Why no request can be answered: the key is missing.
+
+        Raises UsageError where it is there but cannot be used: whoever gave a key does not want another model.
+        """
         if not self._key:
             return "ANTHROPIC_API_KEY is not set"
         # A malformed key would be quoted in the error of the HTTP client.
         if not _KEY.fullmatch(self._key):
-            return "ANTHROPIC_API_KEY holds a character that no key has"
+            raise UsageError("ANTHROPIC_API_KEY holds a character that no key has.", fix="Correct or unset it.")
         if not re.fullmatch(BASE_URL, self._default_url):
-            return "ANTHROPIC_BASE_URL is not an http or https address"
+            raise UsageError("ANTHROPIC_BASE_URL is not an http or https address.", fix="Correct or unset it.")
         return None
 
     def notices(self) -> Sequence[str]:

@@ -16,6 +16,7 @@ SEALED = ("memories", "state")
 """Directories of a workspace that no tool may touch."""
 
 READ_RULE = "Tools may read the working directory and the workspace, except its memories/ and state/."
+SETTINGS_FILE = "llmos.toml"
 WRITE_RULE = "Tools may write in the working directory only, and not in the workspace's memories/ and state/."
 
 
@@ -53,6 +54,8 @@ class Paths:
             raise Refused(f"Not allowed to write {given}. {WRITE_RULE}")
         if absolute.is_symlink():
             raise Refused(f"Refusing to write {given}: it is a symbolic link. Write to {self.show(path)} instead.")
+        if path.name == SETTINGS_FILE:
+            raise Refused(f"Not allowed to write {given}: it holds the settings that rule the agent.")
         return path
 
     def may_read(self, path: Path) -> bool:
