@@ -52,8 +52,9 @@ def unreadable(line: int, why: str, fix: str = LOST) -> TraceError:
 def render_head(trace: Trace, steps_digest: str) -> str:
     """The front matter with both of its fences. Raises ValueError for what YAML cannot hold, and for too much of it."""
     data = trace.model_dump(include=set(_FIELDS)) | {"steps_digest": steps_digest}
-    if data["unverified_reason"] is None:
-        del data["unverified_reason"]
+    for name, usual in (("completed", True), ("unverified_reason", None)):
+        if data[name] is usual:
+            del data[name]
     lines = ["---", *(line for name in _FIELDS if name in data for line in _entry(name, data[name])), "---", ""]
     text = "\n".join(lines)
     if len(text.encode()) > MAX_BYTES:
