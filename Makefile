@@ -28,7 +28,7 @@ test: install  ## Every test, the real CLI end to end among them.
 
 check: install  ## What takes seconds: style and the tests that start no CLI.
 	$(BIN)/ruff check -q .
-	$(BIN)/python -m pytest -x -m "not cli"
+	$(BIN)/python -m pytest -x -m "not cli and not slow" --hypothesis-profile=check
 
 lint: install  ## Style, types, the rules of imports, lengths of files.
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ TEMPLATE = Path(__file__).parent.parent / "llmos-plugin-template"
 ENTRY_POINT = "[llmos.plugins]\nmy-greeter = llmos_plugin_my_greeter.plugin\n"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_what_it_makes_is_tested_and_loads(tmp_path: Path) -> None:
     from copier import run_copy

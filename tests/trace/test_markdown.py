@@ -147,6 +147,7 @@ steps = st.builds(
 money = st.floats(0, allow_nan=False, allow_infinity=False)
 traces = st.builds(
     Trace,
+    completed=st.booleans(),
     goal_signature=st.from_regex(r"\A([0-9]{16}|[0-9a-f]{16})\Z"),
     goal_text=texts,
     success_rating=st.floats(0, 1),
