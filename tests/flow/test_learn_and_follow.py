@@ -11,6 +11,8 @@ import pytest
 from llmos_core import LLMOS, Result, Run, StoredTrace, Task, ToolCall, Verdict, parse_trace
 from tests.flow.conftest import GOAL, STEPS, Boot, ScriptedLearner
 
+pytestmark = pytest.mark.slow
+
 
 async def traces(system: LLMOS) -> list[StoredTrace]:
     return [stored async for stored in system.machine.traces.scan()]

@@ -13,6 +13,8 @@ from tests.flow.conftest import GOAL, STEPS, Boot, ScriptedLearner
 from tests.flow.test_learn_and_follow import traces
 from tests.parts import Model
 
+pytestmark = pytest.mark.slow
+
 
 async def test_no_verification_makes_a_failed_run_followable(boot: Boot) -> None:
     async with boot(ScriptedLearner(success=False)) as system:
