@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 
 async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
     """Pass one call through the door. Refused and failed calls come back as results with ``is_error``."""
-    if not run.claim(call.id):
-        return _refuse(run, call, Verdict.deny(f"the id {call.id} was used before in this run", rule="repeated-id"))
+    if call.id in run.calling:
+        return _refuse(run, call, Verdict.deny(f"a call with the id {call.id} is under way", rule="repeated-id"))
+    run.calling.add(call.id)
+    try:
+        return await _admit(run, call)
+    finally:
+        run.calling.remove(call.id)
+
+
+async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
     tool = run.tools.get(call.tool)
     if tool is None:
         known = ", ".join(run.tools) or "none"

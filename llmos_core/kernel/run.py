@@ -107,7 +107,7 @@ class KernelRun:
         self.journal = self.machine.make_journal(self.id)
         self.mode = self.task.mode
         self._seq = 0
-        self._call_ids: set[str] = set()
+        self.calling: set[str] = set()
         self._scratches = 0
         self._views: dict[str, AgentView] = {}
         self._start: TreeState | None = None
@@ -135,12 +135,6 @@ class KernelRun:
         if self._model is None:
             self._model = self.machine.choose_model()
         return self._model
-
-    def claim(self, call_id: str) -> bool:
-        """Whether a call's id is new in this run; it is taken from then on."""
-        new = call_id not in self._call_ids
-        self._call_ids.add(call_id)
-        return new
 
     async def call(self, call: ToolCall) -> ToolResult:
         return await gate.call_tool(self, call)

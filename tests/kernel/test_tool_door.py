@@ -251,13 +251,27 @@ async def test_a_guard_can_change_nothing() -> None:
     assert next(event for event in events if event.type == "tool_started").call.input == {"text": "as it was"}
 
 
-async def test_an_id_is_used_once() -> None:
-    async def act(run: Run) -> str:
-        return " | ".join([(await run.call(call(id="same"))).output for _ in range(2)])
+async def test_two_calls_under_way_never_share_an_id() -> None:
+    class Slow(Echo):
+        async def run(self, input: Any, run: Run) -> ToolResult:
+            await anyio.sleep(0.05)
+            return ToolResult(output="done")
 
-    outcome, events = await perform(act, Echo())
-    assert "the id same was used before" in outcome.output
-    assert kinds(events) == ["tool_started", "tool_output", "tool_denied"]
+    async def act(run: Run) -> str:
+        outputs: list[str] = []
+
+        async def one() -> None:
+            outputs.append((await run.call(call(id="same"))).output)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            group.start_soon(one)
+        await one()
+        return " | ".join(outputs)
+
+    outcome, events = await perform(act, Slow())
+    assert outcome.output == "Echo was refused: a call with the id same is under way | done | done"
+    assert kinds(events) == ["tool_started", "tool_denied", "tool_output", "tool_started", "tool_output"]
 
 
 async def test_what_is_no_text_never_breaks_the_door() -> None:
