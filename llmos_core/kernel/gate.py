@@ -50,7 +50,8 @@ async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
     """What the guards say of a call."""
     hooks = run.machine.hooks["llmos_pre_tool_use"]
     if hooks:
-        call = call.model_copy(deep=True)  # guards judge and change nothing
+        # Guards judge and change nothing: validation makes them a copy of their own, to the last list.
+        call = ToolCall(id=call.id, tool=call.tool, input=call.input, agent_id=call.agent_id)
     return await judge(hooks, {"call": call, "run": run}, run.machine.limits.guard_timeout_s)
 
 
