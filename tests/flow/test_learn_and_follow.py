@@ -60,6 +60,7 @@ async def test_a_goal_that_differs_is_not_followed(boot: Boot, other: str) -> No
         assert (await system.execute("  Write a greeting\nand show it ")).mode == "FOLLOWER"
 
 
+SEEN = "{ [ -e @workdir/../twice ] || ! touch @workdir/../twice; }"
 ECHO = ("Bash", {"command": "echo done"})
 
 
@@ -71,6 +72,8 @@ ECHO = ("Bash", {"command": "echo done"})
         ([("Bash", {"command": "echo before"}), ("Bash", {"command": "exit 3"})], "its last step failed: Bash"),
         ([("Bash", {"command": "date +%s > stamp; echo ok"})], "stamp came out with other contents"),
         ([("Bash", {"command": "mktemp -p . draft.XXXXXXXX > /dev/null; echo ok"})], "draft."),
+        ([("Bash", {"command": f"touch f; {SEEN} && chmod 700 f; echo done"})], "another mode"),
+        ([("Bash", {"command": f"{SEEN} && touch extra; echo done"})], "extra was made, which the run did not leave"),
         ([("Bash", {"command": "echo $RANDOM$RANDOM$RANDOM"})], "step 1"),
         ([("Bash", {"command": "[ -e @workdir/../seen ] || { touch @workdir/../seen; exit 3; }"}), ECHO], "step 1"),
     ],
@@ -80,6 +83,8 @@ ECHO = ("Bash", {"command": "echo done"})
         "ends in a failure",
         "writes the clock",
         "names at random",
+        "another mode",
+        "an extra file",
         "prints at random",
         "exits otherwise",
     ],

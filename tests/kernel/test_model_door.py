@@ -81,6 +81,16 @@ async def test_a_denied_request_is_never_sent() -> None:
     assert outcome.exit_code == 4
 
 
+async def test_a_request_that_needs_approval_is_not_sent() -> None:
+    async def guard(request: ModelRequest, run: Run) -> Verdict:
+        return Verdict.ask("may I?")
+
+    model = Model()
+    outcome, _ = await perform(model, llmos_pre_model_request=guard)
+    assert model.asked == []
+    assert outcome.exit_code == 4
+
+
 class Purse:
     """A ledger that holds money, for tests."""
 
