@@ -100,3 +100,14 @@ def test_where_a_workspace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LLMOS_WORKSPACE", str(tmp_path / "env"))
     assert find_workspace(None, None, "w").root == tmp_path / "env"
     assert find_workspace(tmp_path / "given", None, "w").root == tmp_path / "given"
+
+
+def test_a_project_that_is_a_link_is_refused(space: Workspace) -> None:
+    (space.root / "projects").mkdir()
+    (space.root / "projects/led").symlink_to(space.memories)
+    with pytest.raises(WorkspaceError, match="is a symbolic link"):
+        space.project("led")
+    (space.root / "projects/p").mkdir()
+    (space.root / "projects/p/output").symlink_to(space.memories)
+    with pytest.raises(WorkspaceError, match="is a symbolic link"):
+        space.project("p")

@@ -152,3 +152,22 @@ def test_a_broken_trace(llmos: Llmos, home: Path, name: str) -> None:
     assert listed.returncode == 0
     assert (b"edited" if name == "trace-edited" else b"broken") in listed.stdout
     assert path.read_text("utf-8") == BROKEN_TRACES[name]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--json", "--timeout", "soon", "x"], ["runs", "show", "--json", "no-id"], ["run", "--jsonl", ""]],
+)
+def test_every_refusal_is_json_where_json_was_asked_for(llmos: Llmos, arguments: list[str | bytes]) -> None:
+    import json
+
+    done = llmos(*arguments)
+    assert done.returncode == 2
+    [line] = done.stdout.splitlines()
+    assert json.loads(line)["success"] is False
+
+
+def test_two_forms_at_once(llmos: Llmos) -> None:
+    done = llmos("run", "--json", "--jsonl", "x")
+    assert done.returncode == 2
+    assert b"Choose one of --json and --jsonl." in done.stderr

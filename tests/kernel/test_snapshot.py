@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmos_core import LLMOSError
 from llmos_core.kernel.snapshot import Bounds, capture, lay_out
 from llmos_core.kernel.states import ChangedError, StateStore
 
@@ -106,3 +107,14 @@ def test_only_the_latest_states_are_kept(tmp_path: Path) -> None:
     assert not states.content(digests[0]).exists()
     with pytest.raises(FileNotFoundError):
         states.load("run-000")
+
+
+def test_a_damaged_content_is_never_laid_out_as_good(tmp_path: Path) -> None:
+    root, copy, states = tmp_path / "root", tmp_path / "copy", StateStore(tmp_path / "states")
+    root.mkdir()
+    copy.mkdir()
+    (root / "file").write_bytes(b"good")
+    state = capture(root, Bounds(), states.keep)
+    states.content(state.entries["file"].digest or "").write_bytes(b"")
+    with pytest.raises(LLMOSError, match="damaged"):
+        lay_out(state, states.content, copy)
