@@ -12,23 +12,31 @@ from typing import Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "constraints": "same_constraints",
     "contracts": """
         Hold Ledger Matcher MemoryBackend ModelProvider ModelReply ModelRequest Run StoredTrace Strategy Tool
-        TraceStore
+        TraceStore disputed
     """,
     "errors": """
-        BudgetError DeniedError DivergedError ExitCode LLMOSError PluginError RunInterruptedError RunTimeoutError
-        SettingsError TraceError UsageError WorkspaceError
+        BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError RunInterruptedError
+        RunTimeoutError SettingsError TraceError UsageError WorkspaceError
+    """,
+    "events": """
+        AgentFinished AgentStarted AnyEvent Event LlmDelta LlmOutput ModeChosen ModelUsed Notice
+        RunFinished ToolDenied ToolOutput ToolStarted TraceSaved UserInput
     """,
     "files": "file_digest write_atomic",
     "goal": "canonical_goal goal_signature",
-    "hookspecs": "hookimpl",
+    "hookspecs": "SettingsOf hookimpl",
+    "host.settings": "OWN load_settings",
+    "host.settings_file": "user_file",
     "records": """
-        AUTO AgentSpec AnyEvent Bid Billing Candidate Effect ErrorInfo Event FileState LlmOutput ModeChosen
-        ModelUsed Notice Offer Outcome Record Result RunFinished Task ToolCall ToolDenied ToolOutput ToolResult
-        ToolStarted TraceSaved TreeState Usage UserInput Verdict
+        AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Offer Outcome PermissionMode
+        Record Result Task ToolCall ToolResult TreeState Usage Verdict
     """,
-    "system": "LLMOS",
+    "past": "PastRun",
+    "system": "LLMOS OnEvent make_task of_run",
+    "workspace": "Project",
     "trace.binding": "Abstraction bind values_for",
     "trace.markdown": "parse_trace render_trace trace_version",
     "trace.record": "Parameter ProducedFile Step StepResult Trace Verification",

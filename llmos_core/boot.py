@@ -30,7 +30,7 @@ def assemble(
     host: Host,
     file: SettingsFile,
     workspace: Workspace | None,
-    execute: Callable[[Task], Coroutine[Any, Any, Outcome]],
+    execute: Callable[[Task, str], Coroutine[Any, Any, Outcome]],
 ) -> Machine:
     """The machine for a system. Without a workspace it keeps everything in memory.
 
@@ -95,6 +95,8 @@ def _limits(limits: LimitSettings) -> Limits:
     return Limits(
         guard_timeout_s=limits.guard_timeout_s,
         observer_timeout_s=limits.observer_timeout_s,
+        first_byte_timeout_s=limits.first_byte_timeout_s,
+        stall_timeout_s=limits.stall_timeout_s,
         start_state=Bounds(max_files=limits.start_state_max_files, max_bytes=limits.start_state_max_bytes),
     )
 

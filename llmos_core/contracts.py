@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
@@ -13,9 +13,9 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from pydantic import BaseModel
 
 from llmos_core.errors import UsageError
+from llmos_core.events import AnyEvent, ModelUsed
 from llmos_core.records import (
     AgentSpec,
-    AnyEvent,
     Bid,
     Billing,
     Candidate,
@@ -104,6 +104,11 @@ class ModelRequest:
         model: str = self.message["model"]
         return model
 
+    def with_max_tokens(self, limit: int) -> Self:
+        """The same request, which may write no more than ``limit`` tokens."""
+        message = {**self.message, "max_tokens": limit}
+        return replace(self, body=json.dumps(message, separators=(",", ":")).encode(), message=message)
+
 
 @dataclass(slots=True)
 class ModelReply:
@@ -177,7 +182,7 @@ class StoredTrace(Record):
 
     ``trace`` is None where the file cannot be read; ``fault`` then says why. A file whose bytes do not match its
     name was edited by hand: it is readable, but ``intact`` is False and it is not followable. Counts are live, from
-    the log of outcomes.
+    the log of outcomes; ``disputed`` is the last word of a user who found a run with it bad.
     """
 
     trace_id: str
@@ -190,6 +195,7 @@ class StoredTrace(Record):
     successes: int = 0
     last_used: datetime | None = None
     last_success: bool | None = None
+    disputed: str | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -202,7 +208,12 @@ class StoredTrace(Record):
             return "the file was changed after it was verified"
         if self.trace.verified is None:
             return self.trace.unverified_reason or "the trace was not verified"
-        return None
+        return self.disputed
+
+
+def disputed(run_id: str, text: str = "") -> str:
+    """Why a version is not followed once a user called a run with it bad."""
+    return f"its user found run {run_id} bad" + (f": {text}" if text else "")
 
 
 class TraceStore(Protocol):
@@ -222,6 +233,10 @@ class TraceStore(Protocol):
 
     async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
         """Count an outcome of following a version; counting one run twice has no effect."""
+        ...
+
+    async def feedback(self, trace_id: str, version: str, run_id: str, good: bool, text: str = "") -> None:
+        """What a user says of a run that made or followed a version. Until another word, a bad one disputes it."""
         ...
 
 
@@ -286,6 +301,15 @@ class Run(Protocol):
         ...
 
     @property
+    def files(self) -> Path:
+        """A directory for plugins' own files of this run, which no tool may write; kept for a while after it."""
+        ...
+
+    def files_of(self, run_id: str) -> Path:
+        """The same directory of an earlier run; it need not exist (any more)."""
+        ...
+
+    @property
     def learns(self) -> bool:
         """Whether the strategy that runs this task makes traces."""
         ...
@@ -300,7 +324,22 @@ class Run(Protocol):
         ...
 
     async def judge(self, call: ToolCall) -> Verdict:
-        """Let the guards judge a call that something else executes (a native tool of the CLI)."""
+        """Let the guards judge what is no tool call of its own (the start of a sub-agent)."""
+        ...
+
+    async def begin(self, call: ToolCall) -> Verdict:
+        """The first half of the tool door, for a call that something else executes (a native tool of the CLI).
+
+        Unless it is allowed, it must not be executed; if it is, :meth:`end` must follow.
+        """
+        ...
+
+    async def end(self, call_id: str, result: ToolResult) -> None:
+        """The second half: how the call that was begun ended."""
+        ...
+
+    async def charge(self, used: ModelUsed) -> None:
+        """Book a request that could not pass the model door: a program with its own login made it."""
         ...
 
     def ask(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelReply]:

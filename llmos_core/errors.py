@@ -75,6 +75,10 @@ class BudgetError(LLMOSError):
     exit_code = ExitCode.BUDGET
 
 
+class ModelStalledError(LLMOSError):
+    """A model fell silent: it did not begin to answer, or stopped in the middle of a reply."""
+
+
 class DeniedError(LLMOSError):
     """A guard refused a tool call or a model request."""
 

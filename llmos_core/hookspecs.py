@@ -8,14 +8,15 @@ form a chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from pydantic import BaseModel
 
-from llmos_core.records import AgentSpec, Event, Outcome, ToolCall, ToolResult, Verdict
+from llmos_core.events import Event
+from llmos_core.records import AgentSpec, Outcome, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
     from llmos_core.contracts import (
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
         Strategy,
         Tool,
     )
-    from llmos_core.records import ModelUsed
+    from llmos_core.events import ModelUsed
+
+SettingsOf = Callable[[type[Any]], Any]
 
 hookspec = pluggy.HookspecMarker("llmos")
 hookimpl = pluggy.HookimplMarker("llmos")
@@ -63,8 +66,8 @@ def llmos_matchers() -> Iterable[Matcher]:  # type: ignore[empty-body]
 
 
 @hookspec
-def llmos_models() -> Iterable[ModelProvider]:  # type: ignore[empty-body]
-    """Providers that answer a Messages request."""
+def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:  # type: ignore[empty-body]
+    """Providers that answer a Messages request. ``settings(kind)`` gives the settings contributed as that model."""
 
 
 @hookspec

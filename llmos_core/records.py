@@ -6,7 +6,7 @@ Annotations are evaluated here at once: as strings, pydantic would have to compi
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
 
 from llmos_core.errors import ExitCode, LLMOSError
 
@@ -18,6 +18,10 @@ Effect = Literal["pure", "workspace", "external"]
 
 Billing = Literal["real", "rehearsal", "free"]
 """Whether the cost of a model request was paid, is only a list price, or is nothing."""
+
+
+PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]
+"""The SDK's permission modes: how native tools are let through. ``plan`` binds the kernel too: nothing may change."""
 
 
 def now() -> datetime:
@@ -45,21 +49,38 @@ class ErrorInfo(Record):
 
 
 class Task(Record):
-    """A goal together with how it shall be run: the program of LLM OS.
+    """A goal together with how it shall be run: the program of LLM OS (the seed's TaskBlock).
 
-    ``timeout_s`` is in seconds. ``directory`` is the working directory (absolute); None means the
-    project's ``output/``. ``version`` asks for that version of the goal's trace. Text limits are checked by
-    :func:`llmos_core.goal.check_goal`.
+    ``inputs`` are data for the goal. ``constraints`` are sentences: those of a known form are enforced (see
+    :func:`llmos_core.constraints.read_constraints`), all are told to the model. Of tasks that wait, one with a higher
+    ``priority`` begins first. ``timeout_s`` is in seconds, ``max_cost_usd`` bounds what the run may spend.
+    ``directory`` is the working directory (absolute); None means the project's ``output/``. ``version`` asks for that
+    version of the goal's trace. ``system_prompt`` is a text, or ``preset:NAME`` and further lines to append.
+    ``env`` holds variables for commands; journals keep their names only. ``relearn`` forbids to follow. ``continues``
+    is the run whose conversation goes on. Text limits are checked by :func:`llmos_core.goal.check_goal`.
     """
 
     goal: str
+    inputs: dict[str, JsonValue] = Field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
     mode: str = AUTO
     project: str = "default"
     directory: str | None = None
     version: str | None = None
     model: str | None = None
+    system_prompt: str | None = None
+    permission_mode: PermissionMode | None = None
+    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
     max_turns: Annotated[int, Field(ge=1)] | None = None
+    max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
+    relearn: bool = False
+    continues: str | None = None
+
+    @field_serializer("env")
+    def _names_only(self, env: dict[str, str]) -> dict[str, str]:
+        return dict.fromkeys(env, "***")
 
 
 class ToolCall(Record):
@@ -237,118 +258,3 @@ class Outcome(Record):
         if self.error is not None:
             return self.error.exit_code
         return ExitCode.DONE if self.success else ExitCode.FAILED
-
-
-class Event(Record):
-    """Base of the event stream. The kernel stamps ``run_id``, ``seq`` (from 1, per run) and ``at``."""
-
-    run_id: str = ""
-    seq: int = 0
-    at: datetime | None = None
-
-
-class UserInput(Event):
-    """A task entered the system."""
-
-    type: Literal["user_input"] = "user_input"
-    task: Task
-
-
-class ModeChosen(Event):
-    """The auction is over."""
-
-    type: Literal["mode_chosen"] = "mode_chosen"
-    mode: str
-    reason: str
-    bids: tuple[Offer, ...] = ()
-
-
-class ToolStarted(Event):
-    """A call passed the guards; written before its effect."""
-
-    type: Literal["tool_started"] = "tool_started"
-    call: ToolCall
-    effect: Effect
-
-
-class ToolOutput(Event):
-    """A started call ended."""
-
-    type: Literal["tool_output"] = "tool_output"
-    call_id: str
-    tool: str
-    result: ToolResult
-    duration_s: float
-
-
-class ToolDenied(Event):
-    """The guards refused a call; it did not run."""
-
-    type: Literal["tool_denied"] = "tool_denied"
-    call: ToolCall
-    verdict: Verdict
-
-
-class ModelUsed(Event):
-    """A model request ended. ``complete`` is False where the reply broke off, so that usage is a lower bound."""
-
-    type: Literal["model_used"] = "model_used"
-    request_id: str
-    provider: str
-    model: str
-    status: int
-    usage: Usage
-    cost_usd: float
-    billing: Billing
-    complete: bool
-    agent_id: str | None = None
-
-
-class LlmOutput(Event):
-    """Text written by the model."""
-
-    type: Literal["llm_output"] = "llm_output"
-    text: str
-    agent_id: str | None = None
-
-
-class Notice(Event):
-    """Something the user should know."""
-
-    type: Literal["notice"] = "notice"
-    level: Literal["info", "warning", "error"] = "info"
-    text: str
-
-
-class TraceSaved(Event):
-    """A run was written down as a trace. ``reason`` says why it is not followable, where it is not."""
-
-    type: Literal["trace_saved"] = "trace_saved"
-    trace_id: str
-    version: str
-    followable: bool
-    reason: str = ""
-    verify_s: float | None = None
-
-
-class RunFinished(Event):
-    """The last event of a run."""
-
-    type: Literal["outcome"] = "outcome"
-    outcome: Outcome
-
-
-AnyEvent = Annotated[
-    UserInput
-    | ModeChosen
-    | ToolStarted
-    | ToolOutput
-    | ToolDenied
-    | ModelUsed
-    | LlmOutput
-    | Notice
-    | TraceSaved
-    | RunFinished,
-    Field(discriminator="type"),
-]
-"""Any event of the stream, told apart by its ``type``."""

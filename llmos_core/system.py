@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio
 import anyio.to_thread
@@ -18,17 +19,24 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import ValidationError
 
 from llmos_core.boot import assemble
+from llmos_core.constraints import read_constraints
 from llmos_core.contracts import HookFunction, Strategy
 from llmos_core.dispatcher import Auction, Dispatcher
 from llmos_core.errors import LLMOSError, RunInterruptedError, RunTimeoutError, UsageError
+from llmos_core.events import AnyEvent, Event, ModeChosen, Notice, RunFinished, UserInput
 from llmos_core.goal import check_goal
 from llmos_core.host.host import Host
 from llmos_core.host.settings import SettingsFile, load_settings
 from llmos_core.kernel.hooks import describe, observe
 from llmos_core.kernel.journal import MemoryJournal
 from llmos_core.kernel.run import KernelRun
-from llmos_core.records import Event, ModeChosen, Notice, Outcome, Result, RunFinished, Task, UserInput
-from llmos_core.workspace import Workspace, find_workspace, new_run_id
+from llmos_core.kernel.slots import Slots
+from llmos_core.past import PastRun, find_run
+from llmos_core.records import Outcome, Result, Task
+from llmos_core.workspace import Project, Workspace, find_workspace, new_run_id
+
+OnEvent = Callable[[AnyEvent], Awaitable[None] | None]
+"""A function that is told of events; it may be async."""
 
 _NOWHERE = Path("/nonexistent")
 
@@ -80,28 +88,42 @@ class LLMOS:
         self.workspace = workspace
         self.host = host
         self.dispatcher = Dispatcher(host.collect("llmos_strategies", Strategy))
-        self.machine = assemble(host, settings, workspace, self.execute_task)
+        self.machine = assemble(host, settings, workspace, self._execute_within)
+        self._slots = Slots(settings.settings.limits.parallel_runs)
         self._untold = list(host.faults)
+        self._open: AsyncExitStack | None = None
+        self._lone = anyio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._observers = await anyio.create_task_group().__aenter__()
-        for hook in self.machine.hooks["llmos_event"]:
-            await self._observers.start(self._watch, hook)
+        self._open = AsyncExitStack()
+        await self._open.enter_async_context(self._observed())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.machine.bus.close()
-        # What observers have not seen by then they miss: a dead one must not keep the process alive.
-        self._observers.cancel_scope.deadline = anyio.current_time() + self.machine.limits.observer_timeout_s
-        # The body's own error is not passed on to the group, which would wrap it.
-        await self._observers.__aexit__(None, None, None)
+        assert self._open is not None
+        # The body's own error is not passed on to the group of observers, which would wrap it.
+        await self._open.aclose()
+        self._open = None
 
-    async def _watch(self, hook: HookFunction, *, task_status: TaskStatus[None]) -> None:
+    @asynccontextmanager
+    async def _observed(self) -> AsyncIterator[None]:
+        """While the context is open, the observers of plugins are told of every event."""
+        async with anyio.create_task_group() as observers:
+            subscriptions = [await observers.start(self._watch, hook) for hook in self.machine.hooks["llmos_event"]]
+            try:
+                yield
+            finally:
+                for subscription in subscriptions:
+                    self.machine.bus.end(subscription)
+                # What observers have not seen by then they miss: a dead one must not keep the process alive.
+                observers.cancel_scope.deadline = anyio.current_time() + self.machine.limits.observer_timeout_s
+
+    async def _watch(self, hook: HookFunction, *, task_status: TaskStatus[MemoryObjectReceiveStream[Event]]) -> None:
         limit = self.machine.limits.observer_timeout_s
         with self.events() as events:
-            task_status.started()
+            task_status.started(events)
             async for event in events:
                 await observe([hook], {"event": event}, limit, self._untold.append)
 
@@ -109,20 +131,68 @@ class LLMOS:
         """All events published while the context is open, of every run, in order."""
         return self.machine.bus.subscribe()
 
-    async def execute(self, goal: str, **fields: Any) -> Outcome:
-        """Run a goal. ``fields`` are those of :class:`llmos_core.records.Task`."""
-        return await self.execute_task(make_task(goal, **fields))
+    async def execute(
+        self, goal: str, project_name: str | None = None, *, on_event: OnEvent | None = None, **fields: Any
+    ) -> Outcome:
+        """Run a goal in a project. ``fields`` are those of :class:`llmos_core.records.Task`.
 
-    async def execute_task(self, task: Task) -> Outcome:
+        ``on_event`` is called with every event of the run, as it happens; it may be async. If it raises, the run ends,
+        and the error is raised here.
+        """
+        if project_name is not None:
+            fields["project"] = project_name
+        return await self.execute_task(make_task(goal, **fields), on_event)
+
+    def create_project(self, name: str, description: str = "") -> Project:
+        """Make a project, or find it. Raises WorkspaceError for a name that could lead out of the workspace."""
+        return self._space.create_project(name, description)
+
+    def past(self, run_id: str) -> PastRun:
+        """A run that is over, by its id, by the last digits of it, or the ``last``. Raises UsageError."""
+        assert self.machine.states is not None
+        return find_run(self._space, run_id, self.machine.states, self.machine.limits.start_state)
+
+    @property
+    def _space(self) -> Workspace:
+        if self.workspace is None:
+            raise UsageError("This system has no workspace.", "It keeps everything in memory.")
+        return self.workspace
+
+    async def execute_task(self, task: Task, on_event: OnEvent | None = None) -> Outcome:
         """Run a task to its outcome; a failed run is an outcome too.
 
-        Raises UsageError or WorkspaceError for a task that cannot even begin.
+        Outside ``async with``, tasks run one after the other. Raises UsageError or WorkspaceError for a task that
+        cannot even begin.
         """
-        run = await self._make_run(task)
-        started = time.monotonic()
+        if self._open is None:
+            async with self._lone, self:
+                return await self.execute_task(task, on_event)
+        async with self._slots.taken(task.priority):
+            return await self._execute(await self._make_run(task), on_event)
+
+    async def _execute_within(self, task: Task, parent: str) -> Outcome:
+        """Run a task of another run. It needs no slot: its parent, which waits for it, has one."""
+        return await self._execute(await self._make_run(task), parent=parent)
+
+    async def _execute(self, run: KernelRun, on_event: OnEvent | None = None, parent: str | None = None) -> Outcome:
+        if on_event is None:
+            return await self._to_its_end(run, parent)
+        try:
+            with self.machine.bus.subscribe() as events:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_pass_on, events, run.id, on_event)
+                    outcome = await self._to_its_end(run, parent)
+        except ExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        return outcome
+
+    async def _to_its_end(self, run: KernelRun, parent: str | None) -> Outcome:
+        started, task = time.monotonic(), run.task
         outcome = None
         try:
-            run.emit(UserInput(task=task))
+            run.emit(UserInput(task=task, parent=parent))
             while self._untold:
                 run.warn(self._untold.pop(0))
             result = await self._run(task, run)
@@ -130,6 +200,8 @@ class LLMOS:
             return outcome
         finally:
             if outcome is None:
+                with anyio.CancelScope(shield=True):
+                    await run.keep_end()
                 interrupted = Result.failed(RunInterruptedError("The run was interrupted."))
                 outcome = self._outcome(run, interrupted, time.monotonic() - started)
             run.emit(RunFinished(outcome=outcome))
@@ -143,13 +215,15 @@ class LLMOS:
     async def _make_run(self, task: Task, *, keep: bool = True) -> KernelRun:
         check_goal(task.goal)
         self.dispatcher.check_mode(task.mode)
+        rules = read_constraints(task.constraints, self.machine.tools)
+        task = rules.applied(task)
         machine = self.machine if keep else dataclasses.replace(self.machine, make_journal=lambda _: MemoryJournal())
         if self.workspace is None:
-            return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE)
+            return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE, rules)
         project = self.workspace.project(task.project)
         place = partial(self.workspace.working_directory, project, task.directory, make=keep)
         workdir = await anyio.to_thread.run_sync(place)
-        return KernelRun(machine, new_run_id(), task, workdir, self.workspace.root, project.root)
+        return KernelRun(machine, new_run_id(), task, workdir, self.workspace.root, project.root, rules)
 
     async def _run(self, task: Task, run: KernelRun) -> Result:
         """What the strategy gave; every fault of it becomes a failed result."""
@@ -193,6 +267,27 @@ class LLMOS:
             directory=str(run.workdir) if self.workspace else None,
             error=result.error,
         )
+
+
+async def _pass_on(events: MemoryObjectReceiveStream[Event], run_id: str, on_event: OnEvent) -> None:
+    """Hand a run's events, and those of the runs within it, to a callback."""
+    async for event in of_run(events, run_id):
+        answer = on_event(event)
+        if isawaitable(answer):
+            await answer
+
+
+async def of_run(events: MemoryObjectReceiveStream[Event], run_id: str | None = None) -> AsyncIterator[AnyEvent]:
+    """The events of a run and of the runs within it, up to its end. Without an id: of the first that begins."""
+    family = {run_id} if run_id else set[str]()
+    async for event in events:
+        if isinstance(event, UserInput) and (event.parent in family or not family):
+            family.add(event.run_id)
+            run_id = run_id or event.run_id
+        if event.run_id in family:
+            yield cast("AnyEvent", event)
+            if isinstance(event, RunFinished) and event.run_id == run_id:
+                return
 
 
 def _not_followed(auction: Auction) -> Iterator[str]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from llmos_core.errors import WorkspaceError
+from llmos_core.files import write_atomic
 from llmos_core.records import Record, now
 
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -33,6 +34,19 @@ class Project(Record):
     @property
     def output(self) -> Path:
         return self.root / "output"
+
+    @property
+    def about(self) -> Path:
+        """The file that says what it is for."""
+        return self.root / "README.md"
+
+    @property
+    def description(self) -> str:
+        """What it is for, in the words given when it was made."""
+        if not self.about.is_file():
+            return ""
+        _, _, text = self.about.read_text("utf-8", "replace").partition("\n")
+        return text.strip()
 
 
 class Workspace(Record):
@@ -73,6 +87,9 @@ class Workspace(Record):
         if not os.access(self.state, os.W_OK):
             raise WorkspaceError(f"The workspace {self.root} cannot be written.", "Permission denied.", advice)
 
+    def is_run_id(self, text: str) -> bool:
+        return _RUN_ID.fullmatch(text) is not None
+
     def journal(self, run_id: str) -> Path:
         """The journal of a run. Raises WorkspaceError for text that is no run id."""
         match = _RUN_ID.fullmatch(run_id)
@@ -86,6 +103,22 @@ class Workspace(Record):
             return
         for day in sorted((d for d in self.sessions.iterdir() if d.is_dir()), reverse=True):
             yield from sorted((p for p in day.glob("*.jsonl") if "." not in p.stem and p.is_file()), reverse=True)
+
+    def projects(self) -> Iterator[Project]:
+        """The projects that are there, by name."""
+        places = self.root / "projects"
+        for path in sorted(places.iterdir()) if places.is_dir() else ():
+            if _PROJECT_NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                yield Project(name=path.name, root=path)
+
+    def create_project(self, name: str, description: str = "") -> Project:
+        """Make a project's directories, and keep what it is for; one that is there keeps what it holds."""
+        project = self.project(name)
+        for part in ("components", "memory", "output", "state"):
+            _make(project.root / part)
+        if description or not project.about.exists():
+            write_atomic(project.about, f"# {name}\n\n{description.strip()}\n".encode())
+        return project
 
     def project(self, name: str) -> Project:
         """Raises WorkspaceError for a name that could lead out of the workspace."""

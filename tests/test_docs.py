@@ -189,7 +189,7 @@ def test_a_stop_is_true(number: int) -> None:
         if block.language == "json":
             TypeAdapter(AnyEvent).validate_json(block.text)
             continue
-        indented = [textwrap.indent(block.text, " " * depth) for depth in (0, 4, 8, 12)]
+        indented = [textwrap.indent(block.text, " " * depth) for depth in range(0, 24, 4)]
         assert any(f"\n{excerpt}" in source for excerpt in indented for source in sources), block.text
     words = set(NAMED_THING.findall(FENCE.sub("", text)))
     assert [word for word in sorted(words) if not any(re.search(rf"\b{word}\b", source) for source in sources)] == []

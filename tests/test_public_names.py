@@ -8,14 +8,15 @@ from pathlib import Path
 import llmos_core
 
 NAMES = """
-AUTO Abstraction AgentSpec AnyEvent Bid Billing BudgetError Candidate DeniedError DivergedError Divergence Effect
-ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmOutput Matcher MemoryBackend ModeChosen
-ModelProvider ModelReply ModelRequest ModelUsed Notice Offer Outcome Parameter PluginError ProducedFile Record Replayed
-Result Run RunFinished
-RunInterruptedError RunTimeoutError SettingsError Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied
-ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UserInput Verdict
-Verification WorkspaceError __version__ bind canonical_goal file_digest goal_signature hookimpl parse_trace render_trace
-replay trace_version values_for write_atomic
+AUTO Abstraction AgentFinished AgentSpec AgentStarted AnyEvent Bid Billing BudgetError Candidate DeniedError
+DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmDelta LlmOutput
+Matcher MemoryBackend ModeChosen ModelProvider ModelReply ModelRequest ModelStalledError ModelUsed Notice OWN Offer
+OnEvent Outcome Parameter PastRun PermissionMode PluginError ProducedFile Project Record Replayed Result Run
+RunFinished RunInterruptedError RunTimeoutError SettingsError SettingsOf Step StepResult StoredTrace Strategy Task
+Tool ToolCall ToolDenied ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage
+UsageError UserInput Verdict Verification WorkspaceError __version__ bind canonical_goal disputed file_digest
+goal_signature hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version
+user_file values_for write_atomic
 """
 
 

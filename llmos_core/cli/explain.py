@@ -7,25 +7,25 @@ from typing import Any
 import anyio
 import click
 
-from llmos_core.cli.options import json_option, read_goal, task_options, workspace_option
+from llmos_core.cli.options import json_option, read_task, task_options, workspace_option
 from llmos_core.cli.output import print_json, print_table
 from llmos_core.dispatcher import Auction
 from llmos_core.records import Task
-from llmos_core.system import LLMOS, make_task
+from llmos_core.system import LLMOS
 
 
 @click.command()
 @task_options
 @workspace_option
 @json_option
-def explain(goal: str | None, goal_file: Any, workspace: str | None, as_json: bool, **fields: Any) -> None:
+def explain(workspace: str | None, as_json: bool, **fields: Any) -> None:
     """Show which mode GOAL would run in, and why. Runs nothing and costs nothing.
 
     \b
     Example:
       llmos explain "Create a Python script that prints the primes below 50 and run it"
     """
-    task = make_task(read_goal(goal, goal_file), **fields)
+    task = read_task(**fields)
     auction = anyio.run(_explain, task, workspace)
     if as_json:
         print_json(_data(task, auction))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from llmos_core.cli.completion import complete_projects, complete_runs
 from llmos_core.errors import UsageError
 from llmos_core.goal import MAX_GOAL_CHARS, too_long
+from llmos_core.records import Task
+from llmos_core.system import make_task
+from llmos_core.trace.scalars import from_json
 
 WORKSPACE_HELP = (
     "Where memories and projects lie; default: LLMOS_WORKSPACE, ./workspace if it is there, "
@@ -36,10 +40,36 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(command)
 
 
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
 _TASK: tuple[Callable[[Any], Any], ...] = (
+    click.option("--relearn", is_flag=True, help="Follow no trace: learn the goal anew."),
+    click.option(
+        "--continue",
+        "continues",
+        metavar="RUN",
+        shell_complete=complete_runs,
+        help="Go on with the conversation of a run (an id, its last digits, or: last).",
+    ),
+    click.option("--timeout", "timeout_s", type=_POSITIVE, metavar="S", help="Deadline in seconds."),
+    click.option("--max-turns", type=click.IntRange(min=1), metavar="N", help="Most turns of the model."),
+    click.option("--max-cost", "max_cost_usd", type=_POSITIVE, metavar="USD", help="Most that the run may spend."),
+    click.option("--env", multiple=True, metavar="K=V", help="Variable for commands. Repeatable."),
+    click.option("--permission-mode", metavar="M", help="default, acceptEdits, plan (changes nothing), dontAsk ..."),
+    click.option("--system-prompt", metavar="TEXT", help="Own system prompt; preset:claude_code for the CLI's."),
     click.option("--model", metavar="M", help="Model alias or id for the Learner."),
+    click.option("--priority", type=click.IntRange(0, 100), default=50, metavar="N", help="Of waiting tasks, first."),
+    click.option("--constraint", "constraints", multiple=True, metavar="TEXT", help='"Max cost $0.10". Repeatable.'),
+    click.option("--input", "inputs", multiple=True, metavar="K=V", help="Data for the goal (text or JSON)."),
     click.option("--dir", "directory", metavar="D", help="Working directory; default: the project's output/."),
-    click.option("--project", metavar="P", default="default", show_default=True, help="Project to work in."),
+    click.option(
+        "--project",
+        metavar="P",
+        default="default",
+        show_default=True,
+        shell_complete=complete_projects,
+        help="Project to work in.",
+    ),
     click.option("--mode", metavar="MODE", default="auto", show_default=True, help="auto, follower, learner ..."),
     click.option("--file", "goal_file", type=click.File("rb"), metavar="F", help="Read the goal from a file."),
     click.argument("goal", required=False),
@@ -51,6 +81,31 @@ def task_options(command: F) -> F:
     for option in _TASK:
         command = option(command)
     return command
+
+
+def read_task(goal: str | None, goal_file: Any, *, inputs: Sequence[str], env: Sequence[str], **fields: Any) -> Task:
+    """The task that the options describe. Raises UsageError."""
+    data = {name: _value(text) for name, text in _pairs(inputs, "--input")}
+    return make_task(read_goal(goal, goal_file), inputs=data, env=dict(_pairs(env, "--env")), **fields)
+
+
+def _pairs(given: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
+    seen = set()
+    for pair in given:
+        name, sign, value = pair.partition("=")
+        if not sign or not name or name in seen:
+            why = f"{name} is given twice." if name in seen else "It must have the form NAME=VALUE."
+            raise UsageError(f"{option} {pair!r} cannot be used.", why, f"For example: {option} region=EU")
+        seen.add(name)
+        yield name, value
+
+
+def _value(text: str) -> Any:
+    """The value of JSON, else the text itself."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return text
 
 
 def read_goal(goal: str | None, goal_file: Any) -> str:

@@ -8,7 +8,7 @@ from llmos_core.cli.options import json_option
 from llmos_core.cli.output import print_json, print_table
 from llmos_core.errors import ExitCode, SettingsError
 from llmos_core.host.discovery import PLUGIN_GROUP, find
-from llmos_core.host.settings_file import read_settings
+from llmos_core.host.settings_file import merged, read_settings
 
 
 @click.group()
@@ -48,8 +48,8 @@ def _found() -> list[dict[str, str | None]]:
 
 def _disabled() -> set[str]:
     """The plugins the settings disable, read without the models of pydantic: they would cost half the time."""
-    path, data = read_settings()
-    names = data.get("disabled_plugins", [])
+    path, found, of_user = read_settings()
+    names = merged(of_user, found).get("disabled_plugins", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise SettingsError("A setting is wrong: disabled_plugins", f"{path}: it is no list of names.")
     return set(names)

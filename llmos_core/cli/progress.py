@@ -6,18 +6,8 @@ import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from llmos_core.cli.output import money, one_line, printable
-from llmos_core.records import (
-    Event,
-    ModeChosen,
-    Notice,
-    Outcome,
-    RunFinished,
-    ToolCall,
-    ToolDenied,
-    ToolOutput,
-    ToolStarted,
-    TraceSaved,
-)
+from llmos_core.events import Event, ModeChosen, Notice, RunFinished, ToolDenied, ToolOutput, ToolStarted, TraceSaved
+from llmos_core.records import Outcome, ToolCall
 
 _WIDTH = 100
 

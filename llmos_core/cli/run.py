@@ -11,32 +11,23 @@ import click
 from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from llmos_core.cli.options import json_option, read_goal, task_options, workspace_option
+from llmos_core.cli.options import json_option, read_task, task_options, workspace_option
 from llmos_core.cli.output import print_error, print_json, printable
 from llmos_core.cli.progress import Progress, summary
 from llmos_core.errors import LLMOSError, RunInterruptedError, UsageError
-from llmos_core.records import AUTO, Event, Outcome, RunFinished, Task
-from llmos_core.system import LLMOS, make_task
+from llmos_core.events import Event, RunFinished
+from llmos_core.records import AUTO, Outcome, Task
+from llmos_core.system import LLMOS
 
 Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
 
 
 @click.command()
 @task_options
-@click.option("--max-turns", type=click.IntRange(min=1), metavar="N", help="Most turns of the model.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Deadline in seconds.")
 @workspace_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON on stdout.")
-def run(
-    goal: str | None,
-    goal_file: Any,
-    workspace: str | None,
-    timeout: float | None,
-    as_json: bool,
-    jsonl: bool,
-    **fields: Any,
-) -> None:
+def run(workspace: str | None, as_json: bool, jsonl: bool, **fields: Any) -> None:
     """Run GOAL: follow it if it is known, else learn it. Use - to read the goal from standard input.
 
     The result goes to stdout, progress to stderr.
@@ -53,7 +44,7 @@ def run(
     """
     if as_json and jsonl:
         raise UsageError("Choose one of --json and --jsonl.")
-    task = make_task(read_goal(goal, goal_file), timeout_s=timeout, **fields)
+    task = read_task(**fields)
     outcome = execute(task, workspace, _print_events if jsonl else Progress().follow)
     show(outcome, as_json, jsonl)
 

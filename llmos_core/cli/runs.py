@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -10,9 +11,10 @@ import click
 from llmos_core.cli.options import json_option, workspace_option
 from llmos_core.cli.output import money, one_line, print_json, print_table, printable
 from llmos_core.errors import UsageError
+from llmos_core.events import AnyEvent
 from llmos_core.host.settings import load_settings
 from llmos_core.kernel.journal import read_events, read_outcome
-from llmos_core.records import AnyEvent, Outcome
+from llmos_core.records import Outcome
 from llmos_core.workspace import Workspace, find_workspace
 
 
@@ -75,22 +77,21 @@ def _row(run_id: str, outcome: Outcome | None) -> tuple[str, ...]:
 
 
 def _detail(event: AnyEvent) -> str:
-    match event.type:
-        case "user_input":
-            return one_line(event.task.goal, 200)
-        case "mode_chosen":
-            return f"{event.mode}: {printable(event.reason)}"
-        case "tool_started":
-            return one_line(f"{event.call.tool} {event.call.input}", 200)
-        case "tool_output":
-            return one_line(f"{'failed' if event.result.is_error else 'ok'}: {event.result.output}", 200)
-        case "tool_denied":
-            return one_line(f"{event.call.tool}: {event.verdict.reason}", 200)
-        case "model_used":
-            return f"{event.model}, {money(event.cost_usd, event.billing)}"
-        case "llm_output" | "notice":
-            return one_line(event.text, 200)
-        case "trace_saved":
-            return f"{event.trace_id}, {'followable' if event.followable else printable(event.reason)}"
-        case "outcome":
-            return "done" if event.outcome.success else "failed"
+    describe = _DETAILS.get(event.type)
+    return describe(event) if describe else ""
+
+
+_DETAILS: Mapping[str, Callable[[Any], str]] = {
+    "user_input": lambda e: one_line(e.task.goal, 200),
+    "mode_chosen": lambda e: f"{e.mode}: {printable(e.reason)}",
+    "tool_started": lambda e: one_line(f"{e.call.tool} {e.call.input}", 200),
+    "tool_output": lambda e: one_line(f"{'failed' if e.result.is_error else 'ok'}: {e.result.output}", 200),
+    "tool_denied": lambda e: one_line(f"{e.call.tool}: {e.verdict.reason}", 200),
+    "model_used": lambda e: f"{e.model}, {money(e.cost_usd, e.billing)}",
+    "agent_started": lambda e: one_line(f"{e.name}: {e.task}", 200),
+    "agent_finished": lambda e: e.name,
+    "llm_output": lambda e: one_line(e.text, 200),
+    "notice": lambda e: one_line(e.text, 200),
+    "trace_saved": lambda e: f"{e.trace_id}, {'followable' if e.followable else printable(e.reason)}",
+    "outcome": lambda e: "done" if e.outcome.success else "failed",
+}

@@ -19,7 +19,7 @@ from llmos_core.contracts import HookFunction
 from llmos_core.errors import PluginError, SettingsError
 from llmos_core.host.agents import read_agent
 from llmos_core.host.discovery import PLUGIN_GROUP, Found, find
-from llmos_core.host.settings import SettingsFile, validated
+from llmos_core.host.settings import SettingsFile, check_own, validated
 from llmos_core.records import AgentSpec
 
 S = TypeVar("S", bound=BaseModel)
@@ -125,6 +125,7 @@ class Host:
                 found = next(info.found for info in self.plugins if info.found.name == name)
                 self._mark_broken(found, "llmos_settings", TypeError(f"{kind!r} is no settings model"))
                 continue
+            check_own(kind, name, self._settings_file)
             settings = validated(kind, tables.get(name, {}), self._settings_file.path, ("plugins", name))
             self._plugin_settings[kind] = (name, settings)
 
@@ -142,7 +143,7 @@ class Host:
         impls = getattr(self._manager.hook, hook).get_hookimpls()
         for impl in sorted(impls, key=lambda impl: order.get(impl.plugin_name, -1)):
             try:
-                answer = impl.function()
+                answer = impl.function(**dict.fromkeys(impl.argnames, self.settings))
                 items = [answer] if single else list(answer)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad plugin harms nothing; it is reported
                 found = next(info.found for info in self.plugins if info.found.name == impl.plugin_name)

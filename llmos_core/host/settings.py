@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from llmos_core.errors import SettingsError
-from llmos_core.host.settings_file import read_settings
+from llmos_core.host.settings_file import merged, read_settings, user_file
 from llmos_core.records import Record
 
 S = TypeVar("S", bound=BaseModel)
@@ -25,8 +25,14 @@ class ModelSettings(Record):
 class LimitSettings(Record):
     """``[limits]``: bounds of the kernel, times in seconds, sizes in bytes.
 
-    ``start_states`` is the number of runs whose start state is kept.
+    ``parallel_runs`` is how many tasks run at once; others wait, by priority. ``first_byte_timeout_s`` and
+    ``stall_timeout_s`` say how long a model may be silent before and within a reply. ``start_states`` is the number of
+    runs whose state before and after is kept.
     """
+
+    parallel_runs: int = Field(default=8, ge=1)
+    first_byte_timeout_s: float = Field(default=600.0, gt=0)
+    stall_timeout_s: float = Field(default=120.0, gt=0)
 
     guard_timeout_s: float = Field(default=5.0, gt=0)
     observer_timeout_s: float = Field(default=5.0, gt=0)
@@ -48,22 +54,42 @@ class Settings(Record):
 
 
 class SettingsFile(Record):
-    """Settings and the file they came from; ``path`` is None for the defaults."""
+    """Settings and the file they came from; ``path`` is None for the defaults.
+
+    ``found`` is what an ``llmos.toml`` says, which may have come with a folder from anywhere.
+    """
 
     path: Path | None = None
     settings: Settings = Settings()
+    found: dict[str, Any] = Field(default_factory=dict)
+
+
+OWN = {"own": True}
+"""``json_schema_extra`` of a plugin's setting that only the user's own file may hold: it starts programs, say."""
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> SettingsFile:
-    """The nearest ``llmos.toml`` at or above ``start``, else the user's, else the defaults; then ``LLMOS_*`` variables.
+    """``LLMOS_*`` variables over the nearest ``llmos.toml`` at or above ``start`` over the user's file over defaults.
 
     Raises SettingsError for a file that cannot be read or holds an unknown or wrong key.
     """
-    path, data = read_settings(start)
-    settings = validated(Settings, data, path, ())
+    path, found, of_user = read_settings(start)
+    settings = validated(Settings, merged(of_user, found), path, ())
     if provider := environ.get("LLMOS_PROVIDER"):
         settings = settings.model_copy(update={"model": ModelSettings(provider=provider)})
-    return SettingsFile(path=path, settings=settings)
+    return SettingsFile(path=path, settings=settings, found=found)
+
+
+def check_own(kind: type[BaseModel], name: str, file: SettingsFile) -> None:
+    """Raises SettingsError where a found file holds a setting of a plugin that only the user's own may hold."""
+    table = file.found.get("plugins", {}).get(name, {})
+    for key, field in kind.model_fields.items():
+        if key in table and field.json_schema_extra == OWN:
+            raise SettingsError(
+                f"A setting stands in the wrong file: plugins.{name}.{key}",
+                f"{file.path} may have come with a folder from anywhere, and this key could start programs.",
+                f"Move it to your own settings: {user_file()}",
+            )
 
 
 def validated(kind: type[S], data: Mapping[str, Any], path: Path | None, section: Sequence[str]) -> S:

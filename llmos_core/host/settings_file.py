@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,30 @@ from llmos_core.errors import SettingsError
 FILE_NAME = "llmos.toml"
 
 
-def read_settings(start: Path | None = None) -> tuple[Path | None, dict[str, Any]]:
-    """The nearest ``llmos.toml`` at or above ``start``, else the user's ``config.toml``, and what it holds.
+def read_settings(start: Path | None = None) -> tuple[Path | None, dict[str, Any], dict[str, Any]]:
+    """The nearest ``llmos.toml`` at or above ``start`` with what it holds, and what the user's own file holds.
 
-    Raises SettingsError for a file that cannot be read.
+    Without an ``llmos.toml`` the path is that of the user's file. Raises SettingsError for one that cannot be read.
     """
-    path = _nearest(start or Path.cwd()) or _of_user()
-    return path, _read(path) if path else {}
+    path, own = _nearest(start or Path.cwd()), user_file()
+    of_user = _read(own) if own.is_file() else {}
+    return path or (own if of_user else None), _read(path) if path else {}, of_user
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two settings as one: tables are merged, any other value of ``over`` wins."""
+    both = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict):
+            both[key] = merged(under[key], over[key])
+    return both
+
+
+def user_file() -> Path:
+    """Where the user's own settings lie."""
+    from platformdirs import user_config_path
+
+    return user_config_path("llmos") / "config.toml"
 
 
 def _nearest(start: Path) -> Path | None:
@@ -26,13 +44,6 @@ def _nearest(start: Path) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _of_user() -> Path | None:
-    from platformdirs import user_config_path
-
-    path = user_config_path("llmos") / "config.toml"
-    return path if path.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,37 +9,36 @@ from contextlib import contextmanager
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from llmos_core.records import Event
+from llmos_core.events import Event
 
 
 class Bus:
     """Publishes events to memory streams, one a subscriber."""
 
     def __init__(self) -> None:
-        self._streams: list[MemoryObjectSendStream[Event]] = []
+        self._streams: dict[MemoryObjectReceiveStream[Event], MemoryObjectSendStream[Event]] = {}
 
     def publish(self, event: Event) -> None:
-        for stream in tuple(self._streams):
+        for receive, send in tuple(self._streams.items()):
             try:
-                stream.send_nowait(event)
+                send.send_nowait(event)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self._streams.remove(stream)
+                del self._streams[receive]
 
     @contextmanager
     def subscribe(self) -> Iterator[MemoryObjectReceiveStream[Event]]:
         """The events published while the context is open. What is not read is kept until it closes."""
         send, receive = anyio.create_memory_object_stream[Event](math.inf)
-        self._streams.append(send)
+        self._streams[receive] = send
         try:
             yield receive
         finally:
-            if send in self._streams:
-                self._streams.remove(send)
+            self.end(receive)
             send.close()
             receive.close()
 
-    def close(self) -> None:
-        """End every subscription; what was published before can still be read."""
-        for stream in self._streams:
-            stream.close()
-        self._streams.clear()
+    def end(self, subscription: MemoryObjectReceiveStream[Event]) -> None:
+        """Publish no more to a subscription; what was published before can still be read."""
+        send = self._streams.pop(subscription, None)
+        if send is not None:
+            send.close()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from llmos_core.contracts import Tool
+from llmos_core.events import Notice, ToolDenied, ToolOutput, ToolStarted
 from llmos_core.kernel.hooks import describe, judge, observe
-from llmos_core.records import Effect, Notice, ToolCall, ToolDenied, ToolOutput, ToolResult, ToolStarted, Verdict
+from llmos_core.records import Effect, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
     from llmos_core.kernel.run import KernelRun
@@ -29,6 +30,8 @@ async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
 
 async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
     tool = run.tools.get(call.tool)
+    if forbidden := _forbidden(run, call, tool):
+        return _refuse(run, call, forbidden)
     if tool is None:
         known = ", ".join(run.tools) or "none"
         return _refuse(run, call, Verdict.deny(f"no tool named {call.tool} (there are: {known})", rule="unknown-tool"))
@@ -40,10 +43,36 @@ async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
     except UnicodeEncodeError:
         call = call.model_copy(update={"input": {}})
         return _refuse(run, call, Verdict.deny("the input is no valid Unicode text", rule="invalid-input"))
+    effect = _effect(tool, input)
+    if run.task.permission_mode == "plan" and effect != "pure":
+        return _refuse(run, call, Verdict.deny("the run may plan only, and change nothing", rule="plan"))
     verdict = await judge_call(run, call)
     if verdict.decision != "allow":
         return _refuse(run, call, verdict)
-    return await _execute(run, call, tool, input)
+    started = await _start(run, call, effect)
+    return await _end(run, call, await _run(run, call, tool, input), started)
+
+
+async def begin_native(run: KernelRun, call: ToolCall) -> Verdict:
+    """The first half of the door, for a call that something else executes; a refusal is told as an event."""
+    verdict = _forbidden(run, call, None) or await judge_call(run, call)
+    if verdict.decision != "allow":
+        _refuse(run, call, verdict)
+        return verdict
+    run.natives[call.id] = call, await _start(run, call, "external", native=True)
+    return verdict
+
+
+async def end_native(run: KernelRun, call_id: str, result: ToolResult) -> None:
+    """The second half: the result of a call that was begun."""
+    call, started = run.natives.pop(call_id)
+    await _end(run, call, _redacted(run, result), started)
+
+
+def _forbidden(run: KernelRun, call: ToolCall, tool: Tool | None) -> Verdict | None:
+    if tool is None and not run.rules.admits(call.tool):
+        return Verdict.deny(f"the constraints of this task forbid {call.tool}", rule="constraint")
+    return None
 
 
 async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
@@ -55,15 +84,18 @@ async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
     return await judge(hooks, {"call": call, "run": run}, run.machine.limits.guard_timeout_s)
 
 
-async def _execute(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
-    effect = _effect(tool, input)
+async def _start(run: KernelRun, call: ToolCall, effect: Effect, *, native: bool = False) -> float:
+    """Write down that the call starts; gives the time."""
     if effect != "pure":
         await run.start_state()
-    run.emit(ToolStarted(call=call, effect=effect))
+    run.emit(ToolStarted(call=call, effect=effect, native=native))
     if effect == "external":
         await run.journal.sync()
-    started = time.perf_counter()
-    result = await _run(run, call, tool, input)
+    return time.perf_counter()
+
+
+async def _end(run: KernelRun, call: ToolCall, result: ToolResult, started: float) -> ToolResult:
+    """Write down that it ended, and tell the observers."""
     run.emit(
         ToolOutput(call_id=call.id, tool=call.tool, result=result, duration_s=round(time.perf_counter() - started, 6))
     )
@@ -83,6 +115,10 @@ async def _run(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> 
     if not isinstance(result, ToolResult):
         run.emit(Notice(level="error", text=f"The tool {call.tool} gave {type(result).__name__}, not a ToolResult."))
         return ToolResult(output=f"The tool {call.tool} gave no usable result.", is_error=True)
+    return _redacted(run, result)
+
+
+def _redacted(run: KernelRun, result: ToolResult) -> ToolResult:
     text = run.machine.redact(result.output.encode("utf-8", "replace").decode())
     return result if text == result.output else result.model_copy(update={"output": text})
 

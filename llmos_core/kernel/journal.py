@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from llmos_core.errors import LLMOSError
-from llmos_core.records import AnyEvent, Notice, RunFinished
+from llmos_core.events import AnyEvent, Notice, RunFinished
 
 _TAIL_BYTES = 1 << 14
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from llmos_core.contracts import StoredTrace
+from llmos_core.contracts import StoredTrace, disputed
 from llmos_core.records import now
 from llmos_core.trace.markdown import render_trace, trace_version
 from llmos_core.trace.record import Trace
@@ -35,17 +35,20 @@ class MemoryTraceStore:
             for stored in versions:
                 yield stored
 
+    async def feedback(self, trace_id: str, version: str, run_id: str, good: bool, text: str = "") -> None:
+        self._update(trace_id, version, {"disputed": None if good else disputed(run_id, text)})
+
     async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
         if (version, run_id) in self._counted:
             return
         self._counted.add((version, run_id))
-        versions = self._traces[trace_id]
-        for place, stored in enumerate(versions):
+        for stored in self._traces[trace_id]:
             if stored.version == version:
-                counts = {
-                    "uses": stored.uses + 1,
-                    "successes": stored.successes + success,
-                    "last_used": now(),
-                    "last_success": success,
-                }
-                versions[place] = stored.model_copy(update=counts)
+                counts = {"uses": stored.uses + 1, "successes": stored.successes + success}
+                self._update(trace_id, version, {**counts, "last_used": now(), "last_success": success})
+
+    def _update(self, trace_id: str, version: str, fields: Mapping[str, object]) -> None:
+        self._traces[trace_id] = [
+            stored.model_copy(update=fields) if stored.version == version else stored
+            for stored in self._traces[trace_id]
+        ]

@@ -1,21 +1,89 @@
-"""Reads the tokens out of a model's reply while it streams by, without touching a byte of it."""
+"""What a run uses: the tokens read out of each reply while it streams by, and the sum that a limit bounds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from llmos_core.contracts import ModelReply
-from llmos_core.records import Usage
+from llmos_core.contracts import ModelReply, ModelRequest
+from llmos_core.errors import BudgetError
+from llmos_core.kernel.pricing import Price
+from llmos_core.records import Billing, Usage
 
 _MAX_LINE = 16 << 20
+_FEWEST_TOKENS = 1_024
+"""A reply that may not be longer than this would break off before it says anything of use."""
+
+_DIGITS = 12
+"""A larger number of tokens makes the request itself longer, by less than this."""
+
+
+@dataclass(slots=True)
+class Meters:
+    """What a run has used so far, in micro-dollars; ``steps`` counts the tool calls that ended.
+
+    ``held_micros`` is the worst case of the requests that are under way.
+    """
+
+    cost_micros: int = 0
+    held_micros: int = 0
+    billing: Billing = "free"
+    steps: int = 0
+
+    @property
+    def cost_usd(self) -> float:
+        return self.cost_micros / 1_000_000
+
+    def add(self, cost_micros: int, billing: Billing) -> None:
+        self.cost_micros += cost_micros
+        if cost_micros or self.billing == "free":
+            self.billing = billing
+
+    def left_micros(self, limit_usd: float) -> int:
+        """What may still be spent under a limit."""
+        return round(limit_usd * 1_000_000) - self.cost_micros - self.held_micros
+
+    def admit(self, request: ModelRequest, price: Price, limit_usd: float | None) -> tuple[ModelRequest, int]:
+        """The request as it may be sent, and its worst case, which is held from now on.
+
+        Where the worst case does not fit the limit, a shorter reply is asked for. Raises BudgetError where not even
+        that fits.
+        """
+        worst = price.worst_micros(request)
+        if limit_usd is not None and worst > (left := self.left_micros(limit_usd)):
+            request = _shortened(request, price, left, self.cost_usd, limit_usd)
+            worst = price.worst_micros(request)
+        self.held_micros += worst
+        return request, worst
+
+
+def _shortened(request: ModelRequest, price: Price, left: int, spent: float, limit: float) -> ModelRequest:
+    shortest = request.with_max_tokens(_FEWEST_TOKENS)
+    spare = left - price.worst_micros(shortest)
+    thinking = request.message.get("thinking")
+    budget = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0
+    more = (spare - _DIGITS * price.input * price.cache_write_1h) / price.output if price.output else 0
+    tokens = _FEWEST_TOKENS + max(0, int(more))
+    fitting = request.with_max_tokens(tokens)
+    if spare < 0 or tokens <= budget or price.worst_micros(fitting) > left:
+        raise BudgetError(
+            "The next model request does not fit the limit of the run.",
+            f"Of ${limit:g}, ${spent:.4f} is spent; the request could cost more than what is left.",
+            "Raise --max-cost (or the constraint that says so), or ask for less.",
+        )
+    return fitting
 
 
 class Meter:
-    """Counts one reply. ``complete`` turns True with the final usage; ``status`` is 0 before the reply began."""
+    """Counts one reply. ``complete`` turns True with the final usage; ``status`` is 0 before the reply began.
 
-    def __init__(self) -> None:
+    ``on_text`` is told each piece of text as it passes.
+    """
+
+    def __init__(self, on_text: Callable[[str], object] | None = None) -> None:
+        self._on_text = on_text
         self._streamed = False
         self._pending = bytearray()
         self._counts: dict[str, Any] = {}
@@ -65,8 +133,8 @@ class Meter:
         *lines, rest = self._pending.split(b"\n")
         self._pending = rest if len(rest) <= _MAX_LINE else bytearray()
         for line in lines:
-            # Only the two kinds of event that carry a usage are worth parsing.
-            if line.startswith(b"data:") and b'"usage"' in line:
+            # Only events that carry a usage or a text are worth parsing.
+            if line.startswith(b"data:") and (b'"usage"' in line or b'"text_delta"' in line):
                 self._read(bytes(line[5:]))
 
     def _read(self, data: bytes, final: bool = False) -> None:
@@ -79,6 +147,11 @@ class Meter:
         kind = event.get("type")
         holder = event.get("message") if kind == "message_start" else event
         usage = holder.get("usage") if isinstance(holder, Mapping) else None
+        delta = event.get("delta")
+        if self._on_text and kind == "content_block_delta" and isinstance(delta, Mapping):
+            text = delta.get("text")
+            if isinstance(text, str) and text:
+                self._on_text(text)
         if isinstance(usage, Mapping):
             self._counts.update({key: value for key, value in usage.items() if value is not None})
             self.complete = self.complete or final or kind == "message_delta"

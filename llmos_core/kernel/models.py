@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from llmos_core.contracts import Hold, ModelReply, ModelRequest
 from llmos_core.errors import DeniedError
-from llmos_core.kernel.hooks import judge, observe
+from llmos_core.events import LlmDelta, ModelUsed
+from llmos_core.kernel.hooks import judge
 from llmos_core.kernel.metering import Meter
 from llmos_core.kernel.pricing import Price, price_of
-from llmos_core.records import Billing, ModelUsed, Usage
+from llmos_core.kernel.watchdog import begins_within, watched
+from llmos_core.records import Billing, Usage
 
 if TYPE_CHECKING:
     from llmos_core.kernel.run import KernelRun
@@ -36,27 +39,40 @@ class _Settled:
 
 @asynccontextmanager
 async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[ModelReply]:
-    """Pass one request through the door. Raises DeniedError, BudgetError or UsageError before anything is sent."""
+    """Pass one request through the door. Raises DeniedError, BudgetError or UsageError before anything is sent.
+
+    Raises ModelStalledError, also out of the reply's chunks, where the model falls silent.
+    """
     machine, provider = run.machine, run.model
     guards = machine.hooks["llmos_pre_model_request"]
     verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)
     if verdict.decision != "allow":
         raise DeniedError("A model request was refused.", verdict.reason)
     price = price_of(request.model, machine.prices, provider.priced(request.model, run))
-    held = machine.ledger.hold(run.id, request.id, price.worst_micros(request), provider.billing)
-    async with held as hold:
-        meter = Meter()
-        try:
-            async with provider.open(request, run) as reply:
-                yield ModelReply(reply.status, meter.watch(reply), reply.headers)
-        finally:
-            # Also where the provider broke before it answered: the request may have been sent, and cost.
-            with anyio.CancelScope(shield=True):
-                await _settle(run, request, price, meter, hold)
+    request, worst = run.meters.admit(request, price, run.task.max_cost_usd)
+    meter = Meter(partial(_tell, run, request.agent_id))
+    try:
+        async with machine.ledger.hold(run.id, request.id, worst, provider.billing) as hold:
+            try:
+                async with AsyncExitStack() as opened:
+                    with begins_within(machine.limits.first_byte_timeout_s):
+                        reply = await opened.enter_async_context(provider.open(request, run))
+                    reply.chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
+                    yield ModelReply(reply.status, meter.watch(reply), reply.headers)
+            finally:
+                # Also where the provider broke before it answered: the request may have been sent, and cost.
+                with anyio.CancelScope(shield=True):
+                    await _settle(run, request, price, meter, hold)
+    finally:
+        run.meters.held_micros -= worst
+
+
+def _tell(run: KernelRun, agent_id: str | None, text: str) -> None:
+    run.emit(LlmDelta(text=text, agent_id=agent_id))
 
 
 async def _settle(run: KernelRun, request: ModelRequest, price: Price, meter: Meter, hold: Hold) -> None:
-    machine, provider, usage = run.machine, run.model, meter.usage
+    provider, usage = run.model, meter.usage
     micros = price.micros(usage)
     await hold.settle(micros, usage, meter.complete)
     used = ModelUsed(
@@ -70,7 +86,4 @@ async def _settle(run: KernelRun, request: ModelRequest, price: Price, meter: Me
         complete=meter.complete,
         agent_id=request.agent_id,
     )
-    run.charge(used)
-    hooks = machine.hooks["llmos_post_model_response"]
-    if hooks:
-        await observe(hooks, {"response": used, "run": run}, machine.limits.observer_timeout_s, run.warn)
+    await run.charge(used)

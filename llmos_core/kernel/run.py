@@ -13,31 +13,19 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel
 
+from llmos_core.constraints import Rules
 from llmos_core.contracts import Ledger, Matcher, ModelProvider, ModelReply, ModelRequest, Run, Tool, TraceStore
 from llmos_core.errors import LLMOSError
+from llmos_core.events import AnyEvent, LlmDelta, ModelUsed, Notice, ToolOutput
 from llmos_core.kernel import gate, models
 from llmos_core.kernel.bus import Bus
-from llmos_core.kernel.hooks import HookTable, transform
+from llmos_core.kernel.hooks import HookTable, observe, transform
 from llmos_core.kernel.journal import Journal
+from llmos_core.kernel.metering import Meters
 from llmos_core.kernel.pricing import Price
 from llmos_core.kernel.snapshot import Bounds, capture, lay_out
-from llmos_core.kernel.states import StateStore
-from llmos_core.records import (
-    AgentSpec,
-    AnyEvent,
-    Billing,
-    ModelUsed,
-    Notice,
-    Outcome,
-    Record,
-    Task,
-    ToolCall,
-    ToolOutput,
-    ToolResult,
-    TreeState,
-    Verdict,
-    now,
-)
+from llmos_core.kernel.states import Moment, StateStore
+from llmos_core.records import AgentSpec, Outcome, Record, Task, ToolCall, ToolResult, TreeState, Verdict, now
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -50,6 +38,8 @@ class Limits(Record):
 
     guard_timeout_s: float = 5.0
     observer_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 600.0
+    stall_timeout_s: float = 120.0
     start_state: Bounds = Bounds()
 
 
@@ -67,7 +57,7 @@ class Machine:
     prices: Mapping[str, Price]
     limits: Limits
     settings: Callable[[type[Any]], Any]
-    execute: Callable[[Task], Coroutine[Any, Any, Outcome]]
+    execute: Callable[[Task, str], Coroutine[Any, Any, Outcome]]
     make_journal: Callable[[str], Journal]
     bus: Bus
     states: StateStore | None
@@ -80,15 +70,6 @@ class Machine:
         return text
 
 
-@dataclass(slots=True)
-class Meters:
-    """What a run has used so far; ``steps`` counts the tool calls that ended."""
-
-    cost_usd: float = 0.0
-    billing: Billing = "free"
-    steps: int = 0
-
-
 @dataclass
 class KernelRun:
     """The kernel's implementation of :class:`llmos_core.contracts.Run`."""
@@ -99,6 +80,7 @@ class KernelRun:
     workdir: Path
     workspace: Path
     scratch_root: Path
+    rules: Rules = field(default_factory=Rules)
     learns: bool = False
     state: dict[str, Any] = field(default_factory=dict)
     meters: Meters = field(default_factory=Meters)
@@ -108,15 +90,15 @@ class KernelRun:
         self.mode = self.task.mode
         self._seq = 0
         self.calling: set[str] = set()
+        self.natives: dict[str, tuple[ToolCall, float]] = {}
         self._scratches = 0
         self._views: dict[str, AgentView] = {}
         self._start: TreeState | None = None
+        self._end: TreeState | None = None
         self._start_lock = anyio.Lock()
         self._model: ModelProvider | None = None
 
-    @property
-    def tools(self) -> Mapping[str, Tool]:
-        return self.machine.tools
+        self.tools = {name: tool for name, tool in self.machine.tools.items() if self.rules.admits(name)}
 
     @property
     def agents(self) -> Mapping[str, AgentSpec]:
@@ -136,20 +118,38 @@ class KernelRun:
             self._model = self.machine.choose_model()
         return self._model
 
+    @property
+    def files(self) -> Path:
+        path = self.files_of(self.id)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def files_of(self, run_id: str) -> Path:
+        if self.machine.states is None:
+            raise LLMOSError("This system keeps no files.", "It has no workspace.")
+        return self.machine.states.files(run_id)
+
     async def call(self, call: ToolCall) -> ToolResult:
         return await gate.call_tool(self, call)
 
     async def judge(self, call: ToolCall) -> Verdict:
         return await gate.judge_call(self, call)
 
+    async def begin(self, call: ToolCall) -> Verdict:
+        return await gate.begin_native(self, call)
+
+    async def end(self, call_id: str, result: ToolResult) -> None:
+        await gate.end_native(self, call_id, result)
+
     def ask(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelReply]:
         return models.ask_model(self, request)
 
     async def execute(self, task: Task) -> Outcome:
-        outcome = await self.machine.execute(task)
-        self.meters.cost_usd += outcome.cost_usd
-        if outcome.cost_usd:
-            self.meters.billing = outcome.billing
+        if self.task.max_cost_usd is not None:
+            left = max(1, self.meters.left_micros(self.task.max_cost_usd)) / 1_000_000
+            task = task.model_copy(update={"max_cost_usd": min(left, task.max_cost_usd or left)})
+        outcome = await self.machine.execute(task, self.id)
+        self.meters.add(round(outcome.cost_usd * 1_000_000), outcome.billing)
         return outcome
 
     async def submit_prompt(self, prompt: str) -> str:
@@ -159,6 +159,7 @@ class KernelRun:
 
     async def finish(self, outcome: Outcome) -> Outcome:
         """The outcome after the chain of ``llmos_stop``. Its links take the time they need."""
+        await self.keep_end()
         hooks = self.machine.hooks["llmos_stop"]
         return await transform(hooks, "outcome", outcome, {"run": self}, float("inf"), self.warn)
 
@@ -171,6 +172,9 @@ class KernelRun:
         return cast("Run", self._views[agent_id])
 
     def emit(self, event: AnyEvent) -> None:
+        if isinstance(event, LlmDelta):
+            self.machine.bus.publish(event.model_copy(update={"run_id": self.id, "at": now()}))
+            return
         self._seq += 1
         stamped = event.model_copy(update={"run_id": self.id, "seq": self._seq, "at": now()})
         if isinstance(stamped, ToolOutput):
@@ -181,11 +185,12 @@ class KernelRun:
     def warn(self, text: str) -> None:
         self.emit(Notice(level="warning", text=text))
 
-    def charge(self, used: ModelUsed) -> None:
-        """Count a settled model request."""
-        self.meters.cost_usd += used.cost_usd
-        self.meters.billing = used.billing
+    async def charge(self, used: ModelUsed) -> None:
+        self.meters.add(round(used.cost_usd * 1_000_000), used.billing)
         self.emit(used)
+        hooks = self.machine.hooks["llmos_post_model_response"]
+        if hooks:
+            await observe(hooks, {"response": used, "run": self}, self.machine.limits.observer_timeout_s, self.warn)
 
     def history(self) -> AsyncIterator[AnyEvent]:
         return self.journal.events()
@@ -197,20 +202,27 @@ class KernelRun:
     async def start_state(self) -> TreeState:
         async with self._start_lock:
             if self._start is None:
-                self._start = await anyio.to_thread.run_sync(self._keep_start)
+                self._start = await anyio.to_thread.run_sync(self._keep, "starts")
         return self._start
 
-    def _keep_start(self) -> TreeState:
+    def _keep(self, moment: Moment) -> TreeState:
         states = self.machine.states
         if states is None:
             return _NOT_ON_DISK
-        start = capture(self.workdir, self.machine.limits.start_state, states.keep)
-        states.save(self.id, start)
-        return start
+        state = capture(self.workdir, self.machine.limits.start_state, states.keep)
+        states.save(self.id, state, moment)
+        return state
+
+    async def keep_end(self) -> None:
+        """Keep the state that the run leaves, where it could change something: for comparing and undoing it."""
+        if self._start is not None and self._end is None and self.machine.states is not None:
+            self._end = await anyio.to_thread.run_sync(self._keep, "ends")
 
     async def tree_state(self) -> TreeState:
         if self.machine.states is None:
             return _NOT_ON_DISK
+        if self._end is not None:
+            return self._end
         return await anyio.to_thread.run_sync(capture, self.workdir, self.machine.limits.start_state)
 
     @asynccontextmanager
@@ -225,7 +237,7 @@ class KernelRun:
         try:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
-            run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root)
+            run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules)
             run._start = start
             yield run
         finally:

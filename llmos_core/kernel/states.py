@@ -1,13 +1,15 @@
-"""Where the start states of runs are kept: each content once, the states of the latest runs, nothing for ever."""
+"""Where the states before and after runs are kept: each content once, those of the latest runs, nothing for ever."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from llmos_core.files import file_digest, write_atomic
 from llmos_core.records import TreeState
@@ -15,6 +17,10 @@ from llmos_core.records import TreeState
 _CHUNK = 1 << 20
 _SLACK = 20
 _YOUNG_S = 3600.0
+
+
+Moment = Literal["starts", "ends"]
+"""When a state was: before the first call that could change something, or at the end of the run."""
 
 
 class ChangedError(Exception):
@@ -34,7 +40,9 @@ def copy_file(source: Path, target: Path) -> str:
 
 
 class StateStore:
-    """Start states below ``root``: contents by their SHA-256 in ``blobs/``, one manifest a run in ``starts/``.
+    """States below ``root``: contents by their SHA-256 in ``blobs/``, a manifest a run in ``starts/`` and ``ends/``.
+
+    Beside them ``runs/`` has a directory a run for files of plugins.
 
     Args:
         latest: how many runs' states are kept; older ones are pruned with the contents that only they needed.
@@ -42,12 +50,17 @@ class StateStore:
 
     def __init__(self, root: Path, latest: int = 100) -> None:
         self._blobs = root / "blobs"
-        self._starts = root / "starts"
+        self._manifests: dict[Moment, Path] = {"starts": root / "starts", "ends": root / "ends"}
+        self._files = root / "runs"
         self._latest = latest
 
     def content(self, digest: str) -> Path:
         """Where the content of that digest lies."""
         return self._blobs / digest[:2] / digest[2:]
+
+    def files(self, run_id: str) -> Path:
+        """Where plugins keep files of a run."""
+        return self._files / run_id
 
     def keep(self, source: Path) -> str:
         """Copy a file's content in, unless it is there, and return its digest. Raises ChangedError."""
@@ -64,27 +77,36 @@ class StateStore:
         draft.replace(target)
         return digest
 
-    def save(self, run_id: str, state: TreeState) -> None:
-        """Keep the start state of a run, and prune what is too old now and then."""
-        self._starts.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._starts / f"{run_id}.json", state.model_dump_json().encode())
-        manifests = sorted(self._starts.glob("*.json"))
-        if len(manifests) > self._latest + _SLACK:
-            self._prune(manifests[: -self._latest], manifests[-self._latest :])
+    def save(self, run_id: str, state: TreeState, moment: Moment = "starts") -> None:
+        """Keep a state of a run, and prune what is too old now and then."""
+        self._manifests[moment].mkdir(parents=True, exist_ok=True)
+        write_atomic(self._manifests[moment] / f"{run_id}.json", state.model_dump_json().encode())
+        if moment == "ends":
+            return
+        runs = sorted(path.stem for path in self._manifests["starts"].glob("*.json"))
+        if len(runs) > self._latest + _SLACK:
+            self._prune(runs[-self._latest])
 
-    def load(self, run_id: str) -> TreeState:
-        """The start state of a run. Raises FileNotFoundError if it is not kept (any more)."""
-        return TreeState.model_validate_json((self._starts / f"{run_id}.json").read_bytes())
+    def load(self, run_id: str, moment: Moment = "starts") -> TreeState:
+        """A state of a run. Raises FileNotFoundError if it is not kept (any more)."""
+        return TreeState.model_validate_json((self._manifests[moment] / f"{run_id}.json").read_bytes())
 
-    def _prune(self, old: list[Path], kept: list[Path]) -> None:
-        """Remove old manifests, and the contents that no other needs.
+    def _prune(self, oldest: str) -> None:
+        """Remove what is kept of runs before the ``oldest`` to keep, and the contents that no other needs.
 
         Contents touched lately stay: another process may be about to name them in its manifest.
         """
-        for manifest in old:
-            manifest.unlink(missing_ok=True)
+        needed = set()
         try:
-            needed = {state.digest for manifest in kept for state in self.load(manifest.stem).entries.values()}
+            for moment, directory in self._manifests.items():
+                for manifest in directory.glob("*.json"):
+                    if manifest.stem < oldest:
+                        manifest.unlink(missing_ok=True)
+                    else:
+                        needed |= {state.digest for state in self.load(manifest.stem, moment).entries.values()}
+            for files in self._files.glob("*"):
+                if files.name < oldest:
+                    shutil.rmtree(files)
         except (FileNotFoundError, ValueError):
             return  # another process prunes too, or a manifest is damaged: what is needed is not known
         for blob in self._blobs.glob("*/*"):

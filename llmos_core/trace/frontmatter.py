@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
+
 from llmos_core.errors import TraceError
 from llmos_core.trace.record import FORMAT, Trace
-from llmos_core.trace.scalars import shown, write_yaml
+from llmos_core.trace.scalars import from_json, shown, to_json, write_yaml
 
 if TYPE_CHECKING:
     from frontmatter.default_handlers import YAMLHandler
@@ -23,6 +25,9 @@ _MAX_DEPTH = 8  # nested collections; libyaml's Python binding crashes the proce
 _FIELDS = (
     "goal_signature",
     "goal_text",
+    "inputs",
+    "constraints",
+    "env",
     "success_rating",
     "usage_count",
     "last_used",
@@ -40,6 +45,8 @@ _FIELDS = (
     "unverified_reason",
 )
 
+_USUAL = {"inputs": (), "constraints": (), "env": (), "completed": True, "unverified_reason": None}
+"""What is left out."""
 
 LOST = "Restore the file, or learn the goal again."
 
@@ -52,14 +59,36 @@ def unreadable(line: int, why: str, fix: str = LOST) -> TraceError:
 def render_head(trace: Trace, steps_digest: str) -> str:
     """The front matter with both of its fences. Raises ValueError for what YAML cannot hold, and for too much of it."""
     data = trace.model_dump(include=set(_FIELDS)) | {"steps_digest": steps_digest}
-    for name, usual in (("completed", True), ("unverified_reason", None)):
-        if data[name] is usual:
+    data["inputs"] = tuple(_input(name, value) for name, value in trace.inputs.items())
+    for name, usual in _USUAL.items():
+        if data[name] == usual:
             del data[name]
     lines = ["---", *(line for name in _FIELDS if name in data for line in _entry(name, data[name])), "---", ""]
     text = "\n".join(lines)
     if len(text.encode()) > MAX_BYTES:
         raise ValueError(f"its front matter is larger than {MAX_BYTES:,} bytes")
     return text
+
+
+def _input(name: str, value: JsonValue) -> dict[str, JsonValue]:
+    """An input as an entry of a list: its name can be any text, and a value that is no scalar is JSON."""
+    return {"name": name, **({"json": to_json(value)} if isinstance(value, dict | list) else {"value": value})}
+
+
+def _inputs(entries: Any) -> dict[str, JsonValue]:
+    """The inverse of :func:`_input`. Raises ValueError."""
+    inputs: dict[str, JsonValue] = {}
+    for entry in entries if isinstance(entries, list) else [None]:
+        match entry:
+            case {"name": str(name), "json": str(text), **rest} if not rest:
+                inputs[name] = from_json(text)
+            case {"name": str(name), "value": value, **rest} if not rest:
+                inputs[name] = value
+            case _:
+                raise ValueError("an input has a name, and a value or its json")
+    if len(inputs) != len(entries):
+        raise ValueError("an input is repeated")
+    return inputs
 
 
 def _entry(name: str, value: Any) -> Iterator[str]:
@@ -116,6 +145,11 @@ def read_head(lines: Sequence[str]) -> tuple[dict[str, Any], int]:
     for name in data:
         if name not in _FIELDS:
             raise unreadable(line_of(name, lines), f"the front matter does not know the key {shown(name)}.")
+    if "inputs" in data:
+        try:
+            data["inputs"] = _inputs(data["inputs"])
+        except ValueError as error:
+            raise unreadable(line_of("inputs", lines), f"inputs: {error}.") from error
     return data, end + 1
 
 

@@ -61,7 +61,9 @@ class Trace(Record):
     """A readable program of tool calls. Money in US dollars, time in seconds.
 
     ``success_rating``, ``usage_count`` and ``last_used`` are those of the writing; live counts are kept by the store.
-    ``completed`` is False for a run that failed or was cut off: no verification can make it followable.
+    ``inputs`` and ``constraints`` are those of the task, ``env`` the names of its variables: a trace is followed only
+    where they are the same. ``completed`` is False for a run that failed or was cut off: no verification can make it
+    followable.
     ``verified`` is None for experience that must not be followed; ``unverified_reason`` then says why.
     ``answer`` is the text that the run gave as its result (data; it may hold slots).
     """
@@ -69,6 +71,9 @@ class Trace(Record):
     format: Literal[1] = FORMAT
     goal_signature: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     goal_text: str
+    inputs: dict[str, JsonValue] = Field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
     success_rating: Annotated[float, Field(ge=0, le=1)]
     usage_count: Annotated[int, Field(ge=0)] = 0
     last_used: datetime | None = None

@@ -109,9 +109,10 @@ def test_events_as_json_lines(llmos: Llmos) -> None:
     assert kinds[-1] == "outcome"
     assert {"mode_chosen", "model_used", "llm_output", "tool_started", "tool_output", "trace_saved"} <= set(kinds)
     run_id = events[0]["run_id"]
-    assert [event["seq"] for event in events if event["run_id"] == run_id] == list(
-        range(1, 1 + sum(event["run_id"] == run_id for event in events))
-    )
+    kept = [event for event in events if event["run_id"] == run_id and event["type"] != "llm_delta"]
+    assert [event["seq"] for event in kept] == list(range(1, 1 + len(kept)))
+    written = "".join(event["text"] for event in events if event["type"] == "llm_delta")
+    assert written == "".join(event["text"] for event in kept if event["type"] == "llm_output")
     shown = llmos("runs", "show", run_id)
     assert shown.returncode == 0
     assert b"trace_saved" in shown.stdout

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmos_core import ToolResult
+from llmos_core import Task, ToolResult
 from llmos_plugin_tools import plugin
 from llmos_plugin_tools.settings import ToolsSettings
 
@@ -22,6 +22,7 @@ class FakeRun:
     workspace: Path
     tools_settings: ToolsSettings = field(default_factory=ToolsSettings)
     state: dict[str, Any] = field(default_factory=dict)
+    task: Task = field(default_factory=lambda: Task(goal="Work."))
 
     def settings(self, kind: type) -> ToolsSettings:
         assert kind is ToolsSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from llmos_core import Candidate, Run, StoredTrace, Task, canonical_goal, goal_signature
+from llmos_core import Candidate, Run, StoredTrace, Task, Trace, canonical_goal, goal_signature, same_constraints
 
 
 class ExactMatcher:
@@ -16,11 +16,24 @@ class ExactMatcher:
         return [_candidate(task, stored) for stored in await run.traces.versions(goal_signature(task.goal))]
 
 
+def _other_program(task: Task, trace: Trace) -> str | None:
+    """Why a trace of the same goal is none for this task: what else it was given differs."""
+    if trace.inputs != task.inputs:
+        return "it was learned with other inputs"
+    if not same_constraints(trace.constraints, task.constraints):
+        return "it was learned under other constraints"
+    if set(trace.env) != set(task.env):
+        return "it was learned with other environment variables"
+    return None
+
+
 def _candidate(task: Task, stored: StoredTrace) -> Candidate:
     same = stored.trace is not None and canonical_goal(stored.trace.goal_text) == canonical_goal(task.goal)
     refused = stored.refusal
     if refused is None and not same:
         refused = "the goal's text differs"
+    if refused is None and stored.trace is not None:
+        refused = _other_program(task, stored.trace)
     if refused is None and task.version not in (None, stored.version):
         refused = "another version was asked for"
     return Candidate(trace_id=stored.trace_id, version=stored.version, score=1.0 if same else 0.0, refused=refused)

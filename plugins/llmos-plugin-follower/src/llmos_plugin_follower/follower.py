@@ -24,6 +24,7 @@ from llmos_core import (
     ToolResult,
     Trace,
     TraceError,
+    UsageError,
     bind,
     file_digest,
     replay,
@@ -40,6 +41,10 @@ class Follower:
     learns = False
 
     async def bid(self, task: Task, run: Run) -> Bid:
+        if task.relearn:
+            return Bid.cannot(UsageError("The goal is to be learned anew."))
+        if task.continues is not None:
+            return Bid.cannot(UsageError("A conversation that goes on is nothing to be followed."))
         candidates = [candidate for matcher in run.matchers for candidate in await matcher.propose(task, run)]
         chosen = next((candidate for candidate in candidates if candidate.refused is None), None)
         if chosen is None:

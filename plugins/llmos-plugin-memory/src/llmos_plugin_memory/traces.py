@@ -59,6 +59,10 @@ class MarkdownTraceStore:
     async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
         await anyio.to_thread.run_sync(self._outcomes.record, version, run_id, datetime.now(UTC), success)
 
+    async def feedback(self, trace_id: str, version: str, run_id: str, good: bool, text: str = "") -> None:
+        """Raises TraceError where nothing can be written."""
+        await anyio.to_thread.run_sync(self._outcomes.feedback, version, run_id, datetime.now(UTC), good, text)
+
     def _load(self, path: Path) -> StoredTrace:
         trace, fault, intact = None, None, True
         try:

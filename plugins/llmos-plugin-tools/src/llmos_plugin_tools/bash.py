@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,7 @@ class Bash(KernelTool[BashInput]):
         limit = settings.max_output_chars
         state = run.state.setdefault(self.name, {"cwd": "."})
         workdir, cwd = await to_thread.run_sync(_directories, run.workdir, state["cwd"])
-        finished, left_in = await _shell(input.command, cwd, timeout_ms / 1000, keep=4 * limit)
+        finished, left_in = await _shell(input.command, cwd, run.task.env, timeout_ms / 1000, keep=4 * limit)
         output, truncated = _shorten(finished.output, limit)
         if left_in is not None:
             inside = left_in.is_relative_to(workdir)
@@ -82,7 +83,9 @@ def _directories(given: Path, remembered: str) -> tuple[Path, Path]:
     return workdir, path if path.is_dir() and path.is_relative_to(workdir) else workdir
 
 
-async def _shell(command: str, cwd: Path, timeout_s: float, keep: int) -> tuple[Finished, Path | None]:
+async def _shell(
+    command: str, cwd: Path, env: Mapping[str, str], timeout_s: float, keep: int
+) -> tuple[Finished, Path | None]:
     """Run a command, and the directory the shell was in at its end; None if it failed, exited or timed out."""
     reader, writer = os.pipe()
     try:
@@ -93,7 +96,7 @@ async def _shell(command: str, cwd: Path, timeout_s: float, keep: int) -> tuple[
             finished = await run_process(
                 [SHELL, "-c", script],
                 cwd=cwd,
-                env=command_environment(),
+                env={**command_environment(), **env},
                 timeout_s=timeout_s,
                 keep=keep,
                 pass_fds=[writer],

@@ -11,12 +11,13 @@ from llmos_core import Effect, Run, ToolCall, ToolOutput, ToolResult, ToolStarte
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One call that ran, with its result. ``at`` is when it ended."""
+    """One call that ran, with its result. ``at`` is when it ended. The kernel did not execute a ``native`` one."""
 
     call: ToolCall
     effect: Effect
     result: ToolResult
     at: datetime
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +44,5 @@ async def capture(run: Run) -> Capture:
         elif isinstance(event, ToolOutput):
             start = started.pop(event.call_id)
             assert event.at is not None
-            calls.append(Recorded(start.call, start.effect, event.result, event.at))
+            calls.append(Recorded(start.call, start.effect, event.result, event.at, start.native))
     return Capture(calls, began, [start.call for start in started.values()])

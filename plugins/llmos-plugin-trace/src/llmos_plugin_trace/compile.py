@@ -35,6 +35,9 @@ def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: 
     return Trace(
         goal_signature=goal_signature(outcome.goal),
         goal_text=outcome.goal,
+        inputs=run.task.inputs,
+        constraints=run.task.constraints,
+        env=tuple(sorted(run.task.env)),
         success_rating=0.0,
         created_at=calls[-1].at,
         estimated_cost_usd=outcome.cost_usd,

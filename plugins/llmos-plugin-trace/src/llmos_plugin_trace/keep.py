@@ -26,7 +26,7 @@ async def keep_run(outcome: Outcome, run: Run) -> Outcome | None:
     start, end = await run.start_state(), await run.tree_state()
     files = await anyio.to_thread.run_sync(produced_files, start, end, run.workdir, done.began)
     trace = compile_trace(outcome, run, done.calls, files)
-    hindrance = _hindrance(outcome, done, start, end)
+    hindrance = _hindrance(outcome, done, start, end) or _not_replayable(run, done)
     began = time.perf_counter()
     reason: str | None = "the verification was interrupted"
     try:
@@ -61,6 +61,15 @@ def _hindrance(outcome: Outcome, done: Capture, start: TreeState, end: TreeState
     if done.calls[-1].result.is_error:
         return f"its last step failed: {done.calls[-1].call.tool}"
     return start.missing or end.missing
+
+
+def _not_replayable(run: Run, done: Capture) -> str | None:
+    if run.task.continues is not None:
+        return f"it goes on with the conversation of run {run.task.continues}, which no replay knows"
+    for recorded in done.calls:
+        if recorded.native and recorded.call.tool not in run.tools:
+            return f"it used {recorded.call.tool}, a tool of the Claude Code CLI that the kernel has not"
+    return None
 
 
 def verified(trace: Trace) -> Trace:
