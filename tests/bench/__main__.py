@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import cold, learner, steps
+from tests.bench import cold, learner, steps, streaming
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 RUNS = 15
@@ -33,6 +33,9 @@ def page(folder: Path) -> Iterator[str]:
     yield "\n## The Learner\n"
     yield f"The primes lesson, {LEARNER_RUNS} runs in turn after a warm-up, against the same scripted model.\n"
     yield from learner.report(folder, LEARNER_RUNS)
+    yield "\n## Streaming\n"
+    yield "From a model's server sending a piece of text to a callback that gets it, through the real CLI.\n"
+    yield from streaming.report(folder)
 
 
 def main() -> None:
