@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from llmos_core.kernel.hooks import HookTable, observe, transform
 from llmos_core.kernel.journal import Journal
 from llmos_core.kernel.metering import Meters
 from llmos_core.kernel.pricing import Price
+from llmos_core.kernel.scratch import scratch_directory
 from llmos_core.kernel.snapshot import Bounds, capture, lay_out
 from llmos_core.kernel.states import Moment, StateStore
 from llmos_core.records import AgentSpec, Outcome, Record, Task, ToolCall, ToolResult, TreeState, Verdict, now
@@ -231,20 +231,15 @@ class KernelRun:
         if start.missing or states is None:
             raise LLMOSError("There is no scratch copy.", start.missing or "")
         self._scratches += 1
-        target = self.scratch_root / f"scratch-{self.id}-{self._scratches}"
-        await anyio.to_thread.run_sync(lambda: target.mkdir(parents=True))
-        run = None
-        try:
+        async with scratch_directory(self.scratch_root, f"{self.id}-{self._scratches}") as target:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
             run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules)
             run._start = start
-            yield run
-        finally:
-            if run is not None:
+            try:
+                yield run
+            finally:
                 run.journal.close()
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, target)
 
 
 class AgentView:
@@ -256,11 +251,3 @@ class AgentView:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
-
-
-def _remove(tree: Path) -> None:
-    """Remove a directory even where a step took the right to write it."""
-    for path in (tree, *tree.rglob("*")):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-    shutil.rmtree(tree)
