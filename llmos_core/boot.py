@@ -14,7 +14,7 @@ from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
 from llmos_core.kernel.memory import MemoryTraceStore
 from llmos_core.kernel.models import ReportingLedger
 from llmos_core.kernel.pricing import Price
-from llmos_core.kernel.run import Limits, Machine
+from llmos_core.kernel.run import KernelRun, Limits, Machine
 from llmos_core.kernel.snapshot import Bounds
 from llmos_core.kernel.states import StateStore
 from llmos_core.records import Outcome, Task
@@ -30,7 +30,7 @@ def assemble(
     host: Host,
     file: SettingsFile,
     workspace: Workspace | None,
-    execute: Callable[[Task, str], Coroutine[Any, Any, Outcome]],
+    execute: Callable[[Task, KernelRun], Coroutine[Any, Any, Outcome]],
 ) -> Machine:
     """The machine for a system. Without a workspace it keeps everything in memory.
 

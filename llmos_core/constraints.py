@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmos_core.errors import UsageError
@@ -43,6 +43,15 @@ class Rules:
     def admits(self, tool: str) -> bool:
         """Whether a kernel or native tool may be used."""
         return tool not in self.forbidden_tools and (self.allowed_tools is None or tool in self.allowed_tools)
+
+    def within(self, others: Rules) -> Rules:
+        """These rules, and of the others what concerns tools: a task within a task may use no more than that."""
+        both = [tools for tools in (self.allowed_tools, others.allowed_tools) if tools is not None]
+        return replace(
+            self,
+            allowed_tools=frozenset.intersection(*both) if both else None,
+            forbidden_tools=self.forbidden_tools | others.forbidden_tools,
+        )
 
     def applied(self, task: Task) -> Task:
         """The task with the narrower of its own limits and these."""

@@ -170,29 +170,29 @@ class LLMOS:
         async with self._slots.taken(task.priority):
             return await self._execute(await self._make_run(task), on_event)
 
-    async def _execute_within(self, task: Task, parent: str) -> Outcome:
+    async def _execute_within(self, task: Task, parent: KernelRun) -> Outcome:
         """Run a task of another run. It needs no slot: its parent, which waits for it, has one."""
-        return await self._execute(await self._make_run(task), parent=parent)
+        return await self._execute(await self._make_run(task, parent=parent))
 
-    async def _execute(self, run: KernelRun, on_event: OnEvent | None = None, parent: str | None = None) -> Outcome:
+    async def _execute(self, run: KernelRun, on_event: OnEvent | None = None) -> Outcome:
         if on_event is None:
-            return await self._to_its_end(run, parent)
+            return await self._to_its_end(run)
         try:
             with self.machine.bus.subscribe() as events:
                 async with anyio.create_task_group() as group:
                     group.start_soon(_pass_on, events, run.id, on_event)
-                    outcome = await self._to_its_end(run, parent)
+                    outcome = await self._to_its_end(run)
         except ExceptionGroup as group:
             if len(group.exceptions) > 1:
                 raise
             raise group.exceptions[0] from None
         return outcome
 
-    async def _to_its_end(self, run: KernelRun, parent: str | None) -> Outcome:
+    async def _to_its_end(self, run: KernelRun) -> Outcome:
         started, task = time.monotonic(), run.task
         outcome = None
         try:
-            run.emit(UserInput(task=task, parent=parent))
+            run.emit(UserInput(task=task, parent=run.parent.id if run.parent else None))
             while self._untold:
                 run.warn(self._untold.pop(0))
             result = await self._run(task, run)
@@ -212,18 +212,20 @@ class LLMOS:
         run = await self._make_run(task, keep=False)
         return await self.dispatcher.auction(task, run, to_the_end=True)
 
-    async def _make_run(self, task: Task, *, keep: bool = True) -> KernelRun:
+    async def _make_run(self, task: Task, *, keep: bool = True, parent: KernelRun | None = None) -> KernelRun:
         check_goal(task.goal)
         self.dispatcher.check_mode(task.mode)
         rules = read_constraints(task.constraints, self.machine.tools)
         task = rules.applied(task)
+        if parent is not None:
+            rules = rules.within(parent.rules)
         machine = self.machine if keep else dataclasses.replace(self.machine, make_journal=lambda _: MemoryJournal())
         if self.workspace is None:
-            return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE, rules)
+            return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE, rules, parent)
         project = self.workspace.project(task.project)
         place = partial(self.workspace.working_directory, project, task.directory, make=keep)
         workdir = await anyio.to_thread.run_sync(place)
-        return KernelRun(machine, new_run_id(), task, workdir, self.workspace.root, project.root, rules)
+        return KernelRun(machine, new_run_id(), task, workdir, self.workspace.root, project.root, rules, parent)
 
     async def _run(self, task: Task, run: KernelRun) -> Result:
         """What the strategy gave; every fault of it becomes a failed result."""

@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
+from llmos_core.cli.completion import complete_directories
 from llmos_core.cli.options import WORKSPACE_HELP
 from llmos_core.cli.output import print_error, print_json_error
 from llmos_core.errors import ExitCode, LLMOSError, PluginError, RunInterruptedError, UsageError
@@ -21,9 +23,13 @@ COMMANDS = {
     "explain": ("llmos_core.cli.explain:explain", "Show which mode a goal would run in, and why. Runs nothing."),
     "traces": ("llmos_core.cli.traces:traces", "List, show and verify what was learned."),
     "runs": ("llmos_core.cli.runs:runs", "List and show past runs."),
+    "projects": ("llmos_core.cli.projects:projects", "List, make and show projects."),
     "plugins": ("llmos_core.cli.plugins:plugins", "List the installed plugins."),
     "doctor": ("llmos_core.cli.doctor:doctor", "Check the installation, and say what to mend."),
+    "completion": ("llmos_core.cli.completion:completion", "Print the script that completes llmos in your shell."),
 }
+
+_SUMMARIES = [(name, summary) for name, (_, summary) in COMMANDS.items()]
 
 
 class LazyGroup(click.Group):
@@ -41,14 +47,20 @@ class LazyGroup(click.Group):
         try:
             return _load(found.value)
         except (Exception, SystemExit) as error:
+            if ctx.resilient_parsing:
+                return None  # the shell completes: it asks again when the command is called
             what = f"The command {cmd_name} of {found.distribution} cannot be loaded."
             fix = f"Upgrade or uninstall {found.distribution}."
             raise PluginError(what, f"{type(error).__name__}: {error}", fix) from error
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        rows = [*_SUMMARIES, *((name, found.summary) for name, found in sorted(_plugin_commands().items()))]
+        commands = [CompletionItem(name, help=summary) for name, summary in rows if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(_SUMMARIES)
         if ours := _plugin_commands():
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, found.summary) for name, found in sorted(ours.items())])
@@ -68,7 +80,7 @@ def _plugin_commands() -> dict[str, Found]:
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP)
+@click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP, shell_complete=complete_directories)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(package_name="llmos-core", prog_name="llmos")
 @click.pass_context

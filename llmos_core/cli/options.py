@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
-from llmos_core.cli.completion import complete_projects, complete_runs
+from llmos_core.cli.completion import (
+    complete_directories,
+    complete_modes,
+    complete_permission_modes,
+    complete_projects,
+    complete_runs,
+)
 from llmos_core.errors import UsageError
 from llmos_core.goal import MAX_GOAL_CHARS, too_long
-from llmos_core.records import Task
-from llmos_core.system import make_task
-from llmos_core.trace.scalars import from_json
+
+if TYPE_CHECKING:
+    from llmos_core.records import Task
 
 WORKSPACE_HELP = (
     "Where memories and projects lie; default: LLMOS_WORKSPACE, ./workspace if it is there, "
@@ -28,7 +34,9 @@ _MAX_BYTES = 4 * MAX_GOAL_CHARS
 
 def workspace_option(command: F) -> F:
     """``--workspace``, also behind the command; the nearer one wins."""
-    return click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP, callback=_nearer)(command)
+    return click.option(
+        "--workspace", metavar="DIR", help=WORKSPACE_HELP, callback=_nearer, shell_complete=complete_directories
+    )(command)
 
 
 def _nearer(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -38,6 +46,18 @@ def _nearer(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 def json_option(command: F) -> F:
     """``--json``: data for programs on stdout instead of text for people."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(command)
+
+
+def project_option(command: F) -> F:
+    """``--project``: where a task works."""
+    return click.option(
+        "--project",
+        metavar="P",
+        default="default",
+        show_default=True,
+        shell_complete=complete_projects,
+        help="Project to work in.",
+    )(command)
 
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -55,22 +75,33 @@ _TASK: tuple[Callable[[Any], Any], ...] = (
     click.option("--max-turns", type=click.IntRange(min=1), metavar="N", help="Most turns of the model."),
     click.option("--max-cost", "max_cost_usd", type=_POSITIVE, metavar="USD", help="Most that the run may spend."),
     click.option("--env", multiple=True, metavar="K=V", help="Variable for commands. Repeatable."),
-    click.option("--permission-mode", metavar="M", help="default, acceptEdits, plan (changes nothing), dontAsk ..."),
+    click.option(
+        "--permission-mode",
+        metavar="M",
+        shell_complete=complete_permission_modes,
+        help="default, acceptEdits, plan (changes nothing), dontAsk ...",
+    ),
     click.option("--system-prompt", metavar="TEXT", help="Own system prompt; preset:claude_code for the CLI's."),
     click.option("--model", metavar="M", help="Model alias or id for the Learner."),
     click.option("--priority", type=click.IntRange(0, 100), default=50, metavar="N", help="Of waiting tasks, first."),
     click.option("--constraint", "constraints", multiple=True, metavar="TEXT", help='"Max cost $0.10". Repeatable.'),
     click.option("--input", "inputs", multiple=True, metavar="K=V", help="Data for the goal (text or JSON)."),
-    click.option("--dir", "directory", metavar="D", help="Working directory; default: the project's output/."),
     click.option(
-        "--project",
-        metavar="P",
-        default="default",
-        show_default=True,
-        shell_complete=complete_projects,
-        help="Project to work in.",
+        "--dir",
+        "directory",
+        metavar="D",
+        shell_complete=complete_directories,
+        help="Working directory; default: the project's output/.",
     ),
-    click.option("--mode", metavar="MODE", default="auto", show_default=True, help="auto, follower, learner ..."),
+    project_option,
+    click.option(
+        "--mode",
+        metavar="MODE",
+        default="auto",
+        show_default=True,
+        shell_complete=complete_modes,
+        help="auto, follower, learner ...",
+    ),
     click.option("--file", "goal_file", type=click.File("rb"), metavar="F", help="Read the goal from a file."),
     click.argument("goal", required=False),
 )
@@ -85,6 +116,8 @@ def task_options(command: F) -> F:
 
 def read_task(goal: str | None, goal_file: Any, *, inputs: Sequence[str], env: Sequence[str], **fields: Any) -> Task:
     """The task that the options describe. Raises UsageError."""
+    from llmos_core.system import make_task
+
     data = {name: _value(text) for name, text in _pairs(inputs, "--input")}
     return make_task(read_goal(goal, goal_file), inputs=data, env=dict(_pairs(env, "--env")), **fields)
 
@@ -102,6 +135,8 @@ def _pairs(given: Sequence[str], option: str) -> Iterator[tuple[str, str]]:
 
 def _value(text: str) -> Any:
     """The value of JSON, else the text itself."""
+    from llmos_core.trace.scalars import from_json
+
     try:
         return from_json(text)
     except ValueError:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
-from llmos_core.cli.options import json_option, workspace_option
+from llmos_core.cli.completion import complete_directories, complete_traces
+from llmos_core.cli.options import json_option, project_option, workspace_option
 from llmos_core.cli.output import print_json, print_table, printable
-from llmos_core.contracts import StoredTrace
 from llmos_core.errors import UsageError
-from llmos_core.system import LLMOS, make_task
+
+if TYPE_CHECKING:
+    from llmos_core.contracts import StoredTrace
 
 
 @click.group()
@@ -37,7 +39,7 @@ def list_(workspace: str | None, as_json: bool) -> None:
 
 
 @traces.command()
-@click.argument("trace")
+@click.argument("trace", shell_complete=complete_traces)
 @click.option("--version", metavar="V", help="Version (or its first digits); default: the newest.")
 @workspace_option
 @json_option
@@ -58,10 +60,16 @@ def show(trace: str, version: str | None, workspace: str | None, as_json: bool) 
 
 
 @traces.command()
-@click.argument("trace")
+@click.argument("trace", shell_complete=complete_traces)
 @click.option("--version", metavar="V", help="Version (or its first digits); default: the newest.")
-@click.option("--project", metavar="P", default="default", show_default=True, help="Project to work in.")
-@click.option("--dir", "directory", metavar="D", help="Directory to copy; default: the project's output/.")
+@project_option
+@click.option(
+    "--dir",
+    "directory",
+    metavar="D",
+    shell_complete=complete_directories,
+    help="Directory to copy; default: the project's output/.",
+)
 @workspace_option
 @json_option
 def verify(trace: str, version: str | None, workspace: str | None, as_json: bool, **fields: Any) -> None:
@@ -71,6 +79,7 @@ def verify(trace: str, version: str | None, workspace: str | None, as_json: bool
     """
     from llmos_core.cli.progress import Progress
     from llmos_core.cli.run import execute, show
+    from llmos_core.system import make_task
 
     stored = anyio.run(_find, workspace, trace, version)
     if stored.trace is None:
@@ -80,12 +89,16 @@ def verify(trace: str, version: str | None, workspace: str | None, as_json: bool
 
 
 async def _all(workspace: str | None) -> list[StoredTrace]:
+    from llmos_core.system import LLMOS
+
     async with LLMOS(workspace) as system:
         return [stored async for stored in system.machine.traces.scan()]
 
 
 async def _find(workspace: str | None, trace_id: str, version: str | None) -> StoredTrace:
     """The one trace meant by the first digits of its id (and version). Raises UsageError."""
+    from llmos_core.system import LLMOS
+
     found: dict[str, StoredTrace] = {}
     async with LLMOS(workspace) as system:
         async for stored in system.machine.traces.scan():

@@ -64,7 +64,7 @@ class SettingsFile(Record):
     found: dict[str, Any] = Field(default_factory=dict)
 
 
-OWN = {"own": True}
+OWN: dict[str, Any] = {"own": True}
 """``json_schema_extra`` of a plugin's setting that only the user's own file may hold: it starts programs, say."""
 
 

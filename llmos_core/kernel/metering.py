@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,12 @@ _DIGITS = 12
 class Meters:
     """What a run has used so far, in micro-dollars; ``steps`` counts the tool calls that ended.
 
-    ``held_micros`` is the worst case of the requests that are under way.
+    ``held_micros`` is the worst case of the requests that are under way. What a run within a run uses counts for its
+    ``parent`` too, and is bounded by the limits of both.
     """
 
+    limit_usd: float | None = None
+    parent: Meters | None = None
     cost_micros: int = 0
     held_micros: int = 0
     billing: Billing = "free"
@@ -36,41 +40,61 @@ class Meters:
     def cost_usd(self) -> float:
         return self.cost_micros / 1_000_000
 
+    @property
+    def left_micros(self) -> int | None:
+        """What may still be spent; None without a limit."""
+        if self.limit_usd is None:
+            return None
+        return round(self.limit_usd * 1_000_000) - self.cost_micros - self.held_micros
+
     def add(self, cost_micros: int, billing: Billing) -> None:
-        self.cost_micros += cost_micros
-        if cost_micros or self.billing == "free":
-            self.billing = billing
+        for meters in self._chain():
+            meters.cost_micros += cost_micros
+            if cost_micros or meters.billing == "free":
+                meters.billing = billing
 
-    def left_micros(self, limit_usd: float) -> int:
-        """What may still be spent under a limit."""
-        return round(limit_usd * 1_000_000) - self.cost_micros - self.held_micros
+    @contextmanager
+    def held(self, request: ModelRequest, price: Price) -> Iterator[tuple[ModelRequest, int]]:
+        """The request as it may be sent, and its worst case, which is held while the context is open.
 
-    def admit(self, request: ModelRequest, price: Price, limit_usd: float | None) -> tuple[ModelRequest, int]:
-        """The request as it may be sent, and its worst case, which is held from now on.
-
-        Where the worst case does not fit the limit, a shorter reply is asked for. Raises BudgetError where not even
+        Where the worst case does not fit a limit, a shorter reply is asked for. Raises BudgetError where not even
         that fits.
         """
+        for meters in self._chain():
+            left = meters.left_micros
+            if left is not None and price.worst_micros(request) > left:
+                request = _shortened(request, price, left, meters)
         worst = price.worst_micros(request)
-        if limit_usd is not None and worst > (left := self.left_micros(limit_usd)):
-            request = _shortened(request, price, left, self.cost_usd, limit_usd)
-            worst = price.worst_micros(request)
-        self.held_micros += worst
-        return request, worst
+        self._hold(worst)
+        try:
+            yield request, worst
+        finally:
+            self._hold(-worst)
+
+    def _hold(self, micros: int) -> None:
+        for meters in self._chain():
+            meters.held_micros += micros
+
+    def _chain(self) -> Iterator[Meters]:
+        meters: Meters | None = self
+        while meters is not None:
+            yield meters
+            meters = meters.parent
 
 
-def _shortened(request: ModelRequest, price: Price, left: int, spent: float, limit: float) -> ModelRequest:
-    shortest = request.with_max_tokens(_FEWEST_TOKENS)
-    spare = left - price.worst_micros(shortest)
-    thinking = request.message.get("thinking")
-    budget = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0
+def _shortened(request: ModelRequest, price: Price, left: int, meters: Meters) -> ModelRequest:
+    """The request with the longest reply that fits what is left, of those that are of use."""
+    spare = left - price.worst_micros(request.with_max_tokens(_FEWEST_TOKENS))
     more = (spare - _DIGITS * price.input * price.cache_write_1h) / price.output if price.output else 0
     tokens = _FEWEST_TOKENS + max(0, int(more))
     fitting = request.with_max_tokens(tokens)
-    if spare < 0 or tokens <= budget or price.worst_micros(fitting) > left:
+    thinking = request.message.get("thinking")
+    needed = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0
+    longest = request.message.get("max_tokens", tokens)
+    if spare < 0 or not needed < tokens <= longest or price.worst_micros(fitting) > left:
         raise BudgetError(
             "The next model request does not fit the limit of the run.",
-            f"Of ${limit:g}, ${spent:.4f} is spent; the request could cost more than what is left.",
+            f"Of ${meters.limit_usd:g}, ${meters.cost_usd:.4f} is spent; it could cost more than what is left.",
             "Raise --max-cost (or the constraint that says so), or ask for less.",
         )
     return fitting

@@ -49,22 +49,19 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
     if verdict.decision != "allow":
         raise DeniedError("A model request was refused.", verdict.reason)
     price = price_of(request.model, machine.prices, provider.priced(request.model, run))
-    request, worst = run.meters.admit(request, price, run.task.max_cost_usd)
     meter = Meter(partial(_tell, run, request.agent_id))
-    try:
+    with run.meters.held(request, price) as (granted, worst):
         async with machine.ledger.hold(run.id, request.id, worst, provider.billing) as hold:
             try:
                 async with AsyncExitStack() as opened:
                     with begins_within(machine.limits.first_byte_timeout_s):
-                        reply = await opened.enter_async_context(provider.open(request, run))
+                        reply = await opened.enter_async_context(provider.open(granted, run))
                     reply.chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
                     yield ModelReply(reply.status, meter.watch(reply), reply.headers)
             finally:
                 # Also where the provider broke before it answered: the request may have been sent, and cost.
                 with anyio.CancelScope(shield=True):
                     await _settle(run, request, price, meter, hold)
-    finally:
-        run.meters.held_micros -= worst
 
 
 def _tell(run: KernelRun, agent_id: str | None, text: str) -> None:

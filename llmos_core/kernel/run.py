@@ -57,7 +57,7 @@ class Machine:
     prices: Mapping[str, Price]
     limits: Limits
     settings: Callable[[type[Any]], Any]
-    execute: Callable[[Task, str], Coroutine[Any, Any, Outcome]]
+    execute: Callable[[Task, KernelRun], Coroutine[Any, Any, Outcome]]
     make_journal: Callable[[str], Journal]
     bus: Bus
     states: StateStore | None
@@ -81,11 +81,12 @@ class KernelRun:
     workspace: Path
     scratch_root: Path
     rules: Rules = field(default_factory=Rules)
+    parent: KernelRun | None = None
     learns: bool = False
     state: dict[str, Any] = field(default_factory=dict)
-    meters: Meters = field(default_factory=Meters)
 
     def __post_init__(self) -> None:
+        self.meters: Meters = Meters(self.task.max_cost_usd, self.parent.meters if self.parent else None)
         self.journal = self.machine.make_journal(self.id)
         self.mode = self.task.mode
         self._seq = 0
@@ -145,12 +146,7 @@ class KernelRun:
         return models.ask_model(self, request)
 
     async def execute(self, task: Task) -> Outcome:
-        if self.task.max_cost_usd is not None:
-            left = max(1, self.meters.left_micros(self.task.max_cost_usd)) / 1_000_000
-            task = task.model_copy(update={"max_cost_usd": min(left, task.max_cost_usd or left)})
-        outcome = await self.machine.execute(task, self.id)
-        self.meters.add(round(outcome.cost_usd * 1_000_000), outcome.billing)
-        return outcome
+        return await self.machine.execute(task, self)
 
     async def submit_prompt(self, prompt: str) -> str:
         hooks = self.machine.hooks["llmos_user_prompt_submit"]

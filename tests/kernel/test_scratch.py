@@ -13,12 +13,15 @@ LONG_AGO = 1_000_000_000
 
 
 async def test_it_is_removed_with_what_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"):
+    async def broken_off() -> None:
         async with scratch_directory(tmp_path, "run-1") as directory:
             (directory / "closed").mkdir()
             (directory / "closed/file").write_text("x")
             (directory / "closed").chmod(0)
             raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        await broken_off()
     assert list(tmp_path.iterdir()) == []
 
 
