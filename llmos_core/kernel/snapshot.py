@@ -62,7 +62,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _name(path: Path, root: Path) -> str:
-    name = path.relative_to(root).as_posix()
+    return _text(path.relative_to(root).as_posix())
+
+
+def _text(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -73,7 +76,7 @@ def _name(path: Path, root: Path) -> str:
 def _state(path: Path, info: os.stat_result, keep: Callable[[Path], str]) -> FileState | None:
     mode = stat.S_IMODE(info.st_mode)
     if stat.S_ISLNK(info.st_mode):
-        return FileState(kind="link", mode=0, target=str(path.readlink()))
+        return FileState(kind="link", mode=0, target=_text(str(path.readlink())))
     if stat.S_ISDIR(info.st_mode):
         return FileState(kind="directory", mode=mode)
     if not stat.S_ISREG(info.st_mode):

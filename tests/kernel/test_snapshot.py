@@ -80,6 +80,11 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert "not UTF-8" in (capture(tmp_path, Bounds()).missing or "")
 
 
+def test_a_link_to_what_is_no_text_is_told(tmp_path: Path) -> None:
+    os.symlink(b"\xff", os.fsencode(tmp_path / "link"))
+    assert "not UTF-8" in (capture(tmp_path, Bounds()).missing or "")
+
+
 def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"before")
     states = StateStore(tmp_path / "states")
