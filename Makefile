@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*)
 PACKAGES := llmos_core $(subst -,_,$(notdir $(PLUGINS)))
 GOAL := Create a Python script that prints the primes below 50 and run it
 
-.PHONY: install run test check lint bench wheels clean
+.PHONY: install run test tools check lint bench wheels clean
 
 install: $(INSTALLED)
 
@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -U -c constraints.txt pip
 	$(BIN)/python -m pip install -q -c constraints.txt --group dev
-	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e . $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e . $(PLUGINS:%=-e ./%) "llmos-plugin-claude[sdk]"
 	touch $@
 
 run: install  ## Learn a goal with the scripted model, then follow it for free.
@@ -23,8 +23,11 @@ run: install  ## Learn a goal with the scripted model, then follow it for free.
 	@echo
 	$(BIN)/llmos --workspace workspace run "$(GOAL)"
 
-test: install  ## Every test, the real CLI end to end among them.
+test: install tools  ## Every test, the real CLI end to end among them.
 	$(BIN)/python -m pytest
+
+tools:  ## What the tests drive: a terminal and shells.
+	@tests/tools.sh
 
 check: install  ## What takes seconds: style and the tests that start no CLI.
 	$(BIN)/ruff check -q .

@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llmos_core.errors import UsageError
 from llmos_core.records import Task
 
-_AT_MOST = r"(?:max(?:imum|imal)?|at most|no more than|not more than|up to|limit|under|within)\.?:?"
+_AT_MOST = (
+    r"(?:max(?:imum|imal)?|at most|(?:no|not) (?:more|longer) than|less than|up to|limit|under|below|within)\.?:?"
+)
 _NUMBER = r"(?P<n>\d{1,12}(?:\.\d{1,6})?|\.\d{1,6})"
+_TAIL = r"(?: (?:in all|total|max(?:imum)?|at most|or less))?"
 _COST = re.compile(
     rf"(?:{_AT_MOST} )?(?:(?:costs?|spend|budget|price):? )?(?:{_AT_MOST} )?(?:of )?"
-    rf"(?:\$ ?{_NUMBER}(?: ?usd)?|{_NUMBER.replace('<n>', '<m>')} ?(?P<unit>usd|dollars?|cents?|\$))(?: in all| total)?"
+    rf"(?:\$ ?{_NUMBER}(?: ?usd)?|{_NUMBER.replace('<n>', '<m>')} ?(?P<unit>usd|dollars?|cents?|\$)){_TAIL}"
 )
 _TIME = re.compile(
     rf"(?:{_AT_MOST} )?(?:(?:time|duration|timeout|deadline):? )?(?:{_AT_MOST} )?(?:of )?"
-    rf"{_NUMBER} ?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?)"
+    rf"{_NUMBER} ?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?){_TAIL}"
 )
-_TURNS = re.compile(rf"(?:{_AT_MOST} )?(?:turns:? )?(?:{_AT_MOST} )?(?P<n>\d{{1,6}})(?: turns?)?")
-_ALLOWED = re.compile(r"(?:(?:only )?allowed tools?(?: are)?|only (?:the )?tools?):? (?P<names>.+)")
-_FORBIDDEN = re.compile(r"(?:forbidden|disallowed|denied) tools?(?: are)?:? (?P<names>.+)")
-_USE_ONLY = re.compile(r"(?:use only|only use)(?: the tools?)? (?P<names>.+)")
-_DO_WITHOUT = re.compile(r"(?:no|without|(?:do not|don't|never) use)(?: the tools?)? (?P<names>.+)")
-_LIMIT = re.compile(rf"{_AT_MOST} (?:costs?|spend|budget|time|duration|turns?|\$)|timeout|(?:cost|time|turns):? ")
+_TURNS = re.compile(rf"(?:{_AT_MOST} )?(?:turns:? )?(?:{_AT_MOST} )?(?P<n>\d{{1,6}})(?: turns?)?{_TAIL}")
+_ALLOWED = re.compile(r"(?i)(?:(?:only )?allowed tools?(?: are)?:?|only (?:the )?tools?:?|tools:) (?P<names>.+)")
+_FORBIDDEN = re.compile(r"(?i)(?:forbidden|disallowed|denied) tools?(?: are)?:? (?P<names>.+)")
+_USE_ONLY = re.compile(r"(?i)(?:use only|only use)(?: the)?(?: tools?:?)? (?P<names>.+?)(?: tools?)?")
+_DO_WITHOUT = re.compile(
+    r"(?i)(?:no|without|forbid|(?:do not|don't|never|must not) (?:use|call|run))(?: (?:the|any))?(?: tools?:?)? "
+    r"(?P<names>.+?)(?: tools?)?"
+)
+_NO_TOOLS = re.compile(r"(?i)(?:no|without|(?:do not|don't|never) use|use no)(?: any)? tools?(?: at all)?")
+_MEASURE = (
+    r"(?:[$€£] ?\.?\d|\d ?(?:[$€£]|(?:usd|eur|dollars?|euros?|cents?|"
+    r"s|secs?|seconds?|m|mins?|minutes?|h|hours?|turns?)\b))"
+)
+_LIMIT = re.compile(
+    rf"{_AT_MOST} (?:of )?(?:(?:the |a )?(?:total |overall )?(?:costs?|spend|spending|budget|time|duration|turns?)\b"
+    rf"|[$€£]|[\d.,]{{0,20}}{_MEASURE})"
+    r"|(?:timeout|deadline|budget)(?::| of |.{0,20}\d)"
+    rf"|(?:costs?|time|duration|turns|price)(?:: | .{{0,20}}{_MEASURE})"
+    r"|[$€£] ?[\d.,]{1,20}(?: ?\w{1,20})?\Z"
+    r"|[\d.,]{1,20} ?(?:[$€£]|(?:usd|eur|dollars?|euros?|cents?|seconds?|minutes?|hours?|turns?)\b)"
+    r"|(?:(?:it|this|the (?:run|task)|must|should|may|can|do|does|not|don't|never|cannot|only) )*"
+    rf"(?:(?:cost|spend|pay) (?:{_AT_MOST}|more|at most|.{{0,20}}{_MEASURE})"
+    rf"|(?:take|run|last|stop|finish|end|be done) .{{0,40}}{_MEASURE})"
+)
 _SEPARATOR = re.compile(r",? (?:and|or|nor) |, ?")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -75,63 +96,80 @@ def read_constraints(constraints: Sequence[str], tools: Collection[str]) -> Rule
     A sentence of no such form is for the model alone. Raises UsageError for one that means to limit something in a way
     that is not understood, or that names a tool which is not there.
     """
-    costs: list[float] = []
-    times: list[float] = []
-    turns: list[int] = []
+    limits: list[tuple[str, float]] = []
     allowed: list[frozenset[str]] = []
     forbidden: set[str] = set()
     known = {name.lower(): name for name in tools}
     for constraint in constraints:
-        text = _folded(constraint).lower()
+        text = _folded(constraint)
         if not text:
             raise UsageError("A constraint is empty.", fix='Say what must hold, for example: --constraint "No Bash"')
-        if found := _COST.fullmatch(text):
-            amount = float(found["n"] or found["m"])
-            costs.append(amount / 100 if (found["unit"] or "").startswith("cent") else amount)
-        elif found := _TIME.fullmatch(text):
-            times.append(float(found["n"]) * _SECONDS[found["unit"][0]])
-        elif "turn" in text and (found := _TURNS.fullmatch(text)):
-            turns.append(int(found["n"]))
-        elif names := _tools(text, known, constraint, _ALLOWED, _USE_ONLY):
+        if limit := _limit(text.lower()):
+            limits.append(limit)
+        elif (names := _allowed(text, known)) is not None:
             allowed.append(names)
-        elif names := _tools(text, known, constraint, _FORBIDDEN, _DO_WITHOUT):
+        elif names := _listed(text, known, _FORBIDDEN) or _unwanted(text, known):
             forbidden |= names
-        elif _LIMIT.match(text):
+        elif _LIMIT.match(text.lower()):
             raise _not_understood(constraint)
-    if 0 in (*costs, *times, *turns):
+    if any(amount == 0 for _, amount in limits):
         raise UsageError("A constraint leaves nothing to run with.", "A limit of 0 admits no run.")
+    least = {name: min(amount for other, amount in limits if other == name) for name, _ in limits}
     return Rules(
-        max_cost_usd=min(costs, default=None),
-        timeout_s=min(times, default=None),
-        max_turns=min(turns, default=None),
+        max_cost_usd=least.get("max_cost_usd"),
+        timeout_s=least.get("timeout_s"),
+        max_turns=int(least["max_turns"]) if "max_turns" in least else None,
         allowed_tools=frozenset.intersection(*allowed) if allowed else None,
         forbidden_tools=frozenset(forbidden),
     )
+
+
+def _limit(text: str) -> tuple[str, float] | None:
+    """The field of the rules that a sentence limits, and the amount."""
+    if found := _COST.fullmatch(text):
+        amount = float(found["n"] or found["m"])
+        return "max_cost_usd", amount / 100 if (found["unit"] or "").startswith("cent") else amount
+    if found := _TIME.fullmatch(text):
+        return "timeout_s", float(found["n"]) * _SECONDS[found["unit"][0]]
+    if "turn" in text and (found := _TURNS.fullmatch(text)):
+        return "max_turns", float(found["n"])
+    return None
 
 
 def _folded(text: str) -> str:
     return " ".join(text.split()).rstrip(" .!")
 
 
-def _tools(
-    text: str, known: dict[str, str], constraint: str, listed: re.Pattern[str], said: re.Pattern[str]
-) -> frozenset[str] | None:
-    """The tools that a sentence names. What only *says* so counts if it names tools and nothing else."""
-    found = listed.fullmatch(text)
-    words = found or said.fullmatch(text)
-    if words is None:
-        return None
-    names = list(_names(words["names"]))
-    unknown = [name for name in names if name not in known]
-    if not unknown:
-        return frozenset(known[name] for name in names)
-    if found is None:
-        return None
-    raise UsageError(
-        f"A constraint names the tool {unknown[0]}, which is not there.",
-        f"It says: {constraint.strip()}",
-        f"The tools are: {', '.join(known.values()) or 'none'}.",
-    )
+def _listed(text: str, known: Mapping[str, str], pattern: re.Pattern[str]) -> frozenset[str]:
+    """The tools of a sentence that lists tools. Raises UsageError for one that is not there."""
+    found = pattern.fullmatch(text)
+    names = list(_names(found["names"])) if found else []
+    for name in names:
+        if name.lower() not in known:
+            raise UsageError(
+                f"A constraint names the tool {name}, which is not there.",
+                f"It says: {text}",
+                f"The tools are: {', '.join(known.values()) or 'none'}.",
+            )
+    return frozenset(known[name.lower()] for name in names)
+
+
+def _allowed(text: str, known: Mapping[str, str]) -> frozenset[str] | None:
+    """The only tools that a sentence allows. What merely says so counts if it names tools and nothing else."""
+    if _NO_TOOLS.fullmatch(text):
+        return frozenset()
+    if names := _listed(text, known, _ALLOWED):
+        return names
+    found = _USE_ONLY.fullmatch(text)
+    said = [known.get(name.lower()) for name in _names(found["names"])] if found else [None]
+    return None if None in said else frozenset(name for name in said if name)
+
+
+def _unwanted(text: str, known: Mapping[str, str]) -> frozenset[str]:
+    """The single words that a sentence does without: tools, also such as are not known here; what is none harms not."""
+    found = _DO_WITHOUT.fullmatch(text)
+    names = list(_names(found["names"])) if found else []
+    return frozenset() if any(" " in name for name in names) else frozenset(known.get(n.lower(), n) for n in names)
 
 
 def _names(text: str) -> Iterator[str]:

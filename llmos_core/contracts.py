@@ -335,7 +335,7 @@ class Run(Protocol):
         ...
 
     async def end(self, call_id: str, result: ToolResult) -> None:
-        """The second half: how the call that was begun ended."""
+        """The second half: how the call that was begun ended. Raises UsageError for one that was not begun."""
         ...
 
     async def charge(self, used: ModelUsed) -> None:

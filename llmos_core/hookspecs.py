@@ -71,6 +71,11 @@ def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:  # type: igno
 
 
 @hookspec
+def llmos_native_tools(settings: SettingsOf) -> Iterable[str]:  # type: ignore[empty-body]
+    """Names of tools that a strategy has outside the kernel; constraints may name them."""
+
+
+@hookspec
 def llmos_ledgers() -> Iterable[Ledger]:  # type: ignore[empty-body]
     """Holders of money; without one, spending is only reported."""
 

@@ -60,6 +60,12 @@ class PastRun:
 
 def find_run(workspace: Workspace, text: str, states: StateStore, bounds: Bounds) -> PastRun:
     """The run meant by an id, by the last digits of one, or by ``last``. Raises UsageError."""
+    journal = find_journal(workspace, text)
+    return PastRun(journal.stem, journal, states, bounds)
+
+
+def find_journal(workspace: Workspace, text: str) -> Path:
+    """The journal of the run that is meant, as :func:`find_run` finds it."""
     journals = workspace.journals()
     if text == "last":
         found = list(islice(journals, 1))
@@ -70,7 +76,7 @@ def find_run(workspace: Workspace, text: str, states: StateStore, bounds: Bounds
     if len(found) != 1:
         what = f"There is no run {text}." if not found else f"{text} ends the ids of {len(found)} runs."
         raise UsageError(what, fix="See the runs with: llmos runs list")
-    return PastRun(found[0].stem, found[0], states, bounds)
+    return found[0]
 
 
 def _exact(workspace: Workspace, text: str) -> Path | None:

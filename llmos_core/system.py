@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
@@ -24,15 +25,15 @@ from llmos_core.contracts import HookFunction, Strategy
 from llmos_core.dispatcher import Auction, Dispatcher
 from llmos_core.errors import LLMOSError, RunInterruptedError, RunTimeoutError, UsageError
 from llmos_core.events import AnyEvent, Event, ModeChosen, Notice, RunFinished, UserInput
-from llmos_core.goal import check_goal
+from llmos_core.goal import MAX_GOAL_CHARS, check_goal
 from llmos_core.host.host import Host
 from llmos_core.host.settings import SettingsFile, load_settings
 from llmos_core.kernel.hooks import describe, observe
 from llmos_core.kernel.journal import MemoryJournal
 from llmos_core.kernel.run import KernelRun
 from llmos_core.kernel.slots import Slots
-from llmos_core.past import PastRun, find_run
-from llmos_core.records import Outcome, Result, Task
+from llmos_core.past import PastRun, find_journal, find_run
+from llmos_core.records import AUTO, Outcome, Result, Task
 from llmos_core.workspace import Project, Workspace, find_workspace, new_run_id
 
 OnEvent = Callable[[AnyEvent], Awaitable[None] | None]
@@ -89,6 +90,7 @@ class LLMOS:
         self.host = host
         self.dispatcher = Dispatcher(host.collect("llmos_strategies", Strategy))
         self.machine = assemble(host, settings, workspace, self._execute_within)
+        self._natives = sorted(host.names("llmos_native_tools") - self.machine.tools.keys())
         self._slots = Slots(settings.settings.limits.parallel_runs)
         self._untold = list(host.faults)
         self._open: AsyncExitStack | None = None
@@ -149,8 +151,9 @@ class LLMOS:
 
     def past(self, run_id: str) -> PastRun:
         """A run that is over, by its id, by the last digits of it, or the ``last``. Raises UsageError."""
-        assert self.machine.states is not None
-        return find_run(self._space, run_id, self.machine.states, self.machine.limits.start_state)
+        space, states = self._space, self.machine.states
+        assert states is not None
+        return find_run(space, run_id, states, self.machine.limits.start_state)
 
     @property
     def _space(self) -> Workspace:
@@ -164,9 +167,12 @@ class LLMOS:
         Outside ``async with``, tasks run one after the other. Raises UsageError or WorkspaceError for a task that
         cannot even begin.
         """
-        if self._open is None:
+        if self._open is None or self._lone.locked():
             async with self._lone, self:
-                return await self.execute_task(task, on_event)
+                return await self._admit(task, on_event)
+        return await self._admit(task, on_event)
+
+    async def _admit(self, task: Task, on_event: OnEvent | None) -> Outcome:
         async with self._slots.taken(task.priority):
             return await self._execute(await self._make_run(task), on_event)
 
@@ -215,8 +221,11 @@ class LLMOS:
     async def _make_run(self, task: Task, *, keep: bool = True, parent: KernelRun | None = None) -> KernelRun:
         check_goal(task.goal)
         self.dispatcher.check_mode(task.mode)
-        rules = read_constraints(task.constraints, self.machine.tools)
+        rules = read_constraints(task.constraints, [*self.machine.tools, *self._natives])
         task = rules.applied(task)
+        if task.continues is not None:
+            continued = await anyio.to_thread.run_sync(find_journal, self._space, task.continues)
+            task = task.model_copy(update={"continues": continued.stem})
         if parent is not None:
             rules = rules.within(parent.rules)
         machine = self.machine if keep else dataclasses.replace(self.machine, make_journal=lambda _: MemoryJournal())
@@ -302,9 +311,27 @@ def _not_followed(auction: Auction) -> Iterator[str]:
 
 def make_task(goal: str, **fields: Any) -> Task:
     """A checked task; ``mode`` in either case. Raises UsageError for a goal or field that is wrong."""
-    fields["mode"] = fields.get("mode", "auto").upper()
+    fields["mode"] = str(fields.get("mode") or AUTO).upper()
     try:
-        return Task(goal=check_goal(goal), **fields)
+        task = Task(goal=check_goal(goal), **fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"{first['loc'][0]}: {first['msg']}.") from error
+    _check_data(task)
+    return task
+
+
+def _check_data(task: Task) -> None:
+    """Inputs and constraints must be text that a journal and a trace can hold, or the run would be lost on them."""
+    try:
+        text = json.dumps([task.inputs, task.constraints], ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        fix = "Give data that JSON and UTF-8 can hold."
+        raise UsageError("The inputs cannot be used.", f"{error}.", fix) from error
+    if len(text) > MAX_GOAL_CHARS:
+        raise UsageError(
+            "The inputs are too long.",
+            f"With the constraints they have {len(text):,} characters; at most {MAX_GOAL_CHARS:,} are accepted.",
+            "Put long material into a file in the working directory and name the file in the goal.",
+        )

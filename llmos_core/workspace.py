@@ -45,7 +45,7 @@ class Project(Record):
         """What it is for, in the words given when it was made."""
         if not self.about.is_file():
             return ""
-        _, _, text = self.about.read_text("utf-8", "replace").partition("\n")
+        _, _, text = self.about.read_bytes().decode("utf-8", "replace").partition("\n")
         return text.strip()
 
 
@@ -112,12 +112,27 @@ class Workspace(Record):
                 yield Project(name=path.name, root=path)
 
     def create_project(self, name: str, description: str = "") -> Project:
-        """Make a project's directories, and keep what it is for; one that is there keeps what it holds."""
-        project = self.project(name)
+        """Make a project's directories, and keep what it is for; one that is there keeps what it holds.
+
+        Raises WorkspaceError for a name that is none, for what is in the way, and where another description is kept.
+        """
+        project, description = self.project(name), description.strip()
+        if project.about.exists() and description not in ("", project.description):
+            raise WorkspaceError(
+                f"The project {name} is there, with another description.",
+                f"It stands in {project.about}, which may hold more by now.",
+                "Change it there, or give no description.",
+            )
+        try:
+            text = f"# {name}\n\n{description}\n".encode()
+        except UnicodeEncodeError as error:
+            raise WorkspaceError(
+                "The description is not valid UTF-8.", str(error), "Write it as UTF-8 text."
+            ) from error
         for part in ("components", "memory", "output", "state"):
             _make(project.root / part)
-        if description or not project.about.exists():
-            write_atomic(project.about, f"# {name}\n\n{description.strip()}\n".encode())
+        if not project.about.exists():
+            write_atomic(project.about, text)
         return project
 
     def project(self, name: str) -> Project:

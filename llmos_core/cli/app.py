@@ -48,13 +48,13 @@ class LazyGroup(click.Group):
             return _load(found.value)
         except (Exception, SystemExit) as error:
             if ctx.resilient_parsing:
-                return None  # the shell completes: it asks again when the command is called
+                return click.Command(cmd_name)  # the shell completes: what is broken is told when it is called
             what = f"The command {cmd_name} of {found.distribution} cannot be loaded."
             fix = f"Upgrade or uninstall {found.distribution}."
             raise PluginError(what, f"{type(error).__name__}: {error}", fix) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        rows = [*_SUMMARIES, *((name, found.summary) for name, found in sorted(_plugin_commands().items()))]
+        rows = [*_SUMMARIES, *((name, found.command_summary) for name, found in sorted(_plugin_commands().items()))]
         commands = [CompletionItem(name, help=summary) for name, summary in rows if name.startswith(incomplete)]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(_SUMMARIES)
         if ours := _plugin_commands():
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, found.summary) for name, found in sorted(ours.items())])
+                formatter.write_dl([(name, found.command_summary) for name, found in sorted(ours.items())])
 
 
 def _load(target: str) -> click.Command:

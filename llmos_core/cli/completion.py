@@ -62,7 +62,7 @@ def complete_projects(ctx: click.Context, incomplete: str) -> Iterable[str]:
 @_completes
 def complete_runs(ctx: click.Context, incomplete: str) -> Iterable[str]:
     """The latest runs, and the word for the last of them."""
-    return chain(["last"] if incomplete else [], (journal.stem for journal in _workspace(ctx).journals()))
+    return chain(["last"], (journal.stem for journal in _workspace(ctx).journals()))
 
 
 @_completes

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 
 from llmos_core.cli.options import json_option, read_task, task_options, workspace_option
 from llmos_core.cli.output import print_json, print_table
-from llmos_core.dispatcher import Auction
-from llmos_core.records import Task
-from llmos_core.system import LLMOS
+
+if TYPE_CHECKING:
+    from llmos_core.dispatcher import Auction
+    from llmos_core.records import Task
 
 
 @click.command()
@@ -34,6 +35,8 @@ def explain(workspace: str | None, as_json: bool, **fields: Any) -> None:
 
 
 async def _explain(task: Task, workspace: str | None) -> Auction:
+    from llmos_core.system import LLMOS
+
     async with LLMOS(workspace) as system:
         return await system.explain(task)
 

@@ -21,6 +21,7 @@ from llmos_core.goal import MAX_GOAL_CHARS, too_long
 
 if TYPE_CHECKING:
     from llmos_core.records import Task
+    from llmos_core.workspace import Workspace
 
 WORKSPACE_HELP = (
     "Where memories and projects lie; default: LLMOS_WORKSPACE, ./workspace if it is there, "
@@ -41,6 +42,15 @@ def workspace_option(command: F) -> F:
 
 def _nearer(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     return value or (ctx.find_root().obj or {}).get("workspace")
+
+
+def workspace_at(given: str | None) -> Workspace:
+    """The workspace to read in, which need not be there yet. Raises SettingsError."""
+    from llmos_core.host.settings import load_settings
+    from llmos_core.workspace import find_workspace
+
+    file = load_settings()
+    return find_workspace(given, file.path, file.settings.workspace)
 
 
 def json_option(command: F) -> F:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -17,12 +18,33 @@ if TYPE_CHECKING:
     from llmos_core.records import Billing, ErrorInfo
 
 
+def colours() -> bool:
+    """Whether texts may be coloured where they go to a terminal."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def say(text: str) -> None:
+    """A text for the user, on stderr. Where nobody reads that any more, neither this nor what follows is written."""
+    try:
+        click.echo(text, err=True, color=None if colours() else False)
+    except OSError:
+        # The reader or the terminal is gone: no reason to end a run, and nobody is left to be told.
+        leave(sys.stderr)
+
+
+def leave(stream: TextIO) -> None:
+    """Write no more to the reader of a standard stream, who went away."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def print_error(error: LLMOSError | ErrorInfo) -> None:
     """What happened, why, and what to do: on stderr."""
-    click.echo(click.style("Error: ", fg="red", bold=True) + printable(error.what), err=True)
+    say(click.style("Error: ", fg="red", bold=True) + printable(error.what))
     for line in (error.why, error.fix):
         if line:
-            click.echo(printable(line), err=True)
+            say(printable(line))
 
 
 def print_json_error(error: LLMOSError) -> None:
@@ -58,6 +80,15 @@ def money(amount: float, billing: Billing) -> str:
         return "$0"
     text = f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
     return f"{text} (list price)" if billing == "rehearsal" else text
+
+
+def spent(amount: float, billing: Billing, cap: float | None = None) -> str:
+    """What was spent of what may be: ``$0.0123 of $0.10 (list price)``."""
+    if cap is None:
+        return money(amount, billing)
+    limit = f"${cap:.2f}" if round(cap, 2) == cap else f"${cap:.6f}".rstrip("0")
+    text, mark, note = money(amount, billing).partition(" (")
+    return f"{text} of {limit}{mark}{note}"
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

@@ -13,7 +13,12 @@ from llmos_core.host.settings_file import merged, read_settings
 
 @click.group()
 def plugins() -> None:
-    """Installed plugins."""
+    """Installed plugins.
+
+    \b
+    Example:
+      llmos plugins list --check
+    """
 
 
 @plugins.command("list")

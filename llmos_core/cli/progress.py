@@ -1,78 +1,122 @@
-"""Plain progress lines on stderr, one an event that matters to a person."""
+"""A run as it is shown: plain lines on stderr, or every event as JSON on stdout."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+
+import anyio
+import anyio.to_thread
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from llmos_core.cli.output import money, one_line, printable
-from llmos_core.events import Event, ModeChosen, Notice, RunFinished, ToolDenied, ToolOutput, ToolStarted, TraceSaved
-from llmos_core.records import Outcome, ToolCall
+from llmos_core.cli.output import one_line, say, spent
+from llmos_core.cli.story import Level, Line, Story
+from llmos_core.errors import ExitCode
+from llmos_core.events import AnyEvent, Event, RunFinished
+from llmos_core.records import Outcome
+from llmos_core.system import of_run
 
-_WIDTH = 100
-
-
-def title(call: ToolCall) -> str:
-    """A tool call in a few words: the tool and its first text argument, of a long path the last name."""
-    subject = next((value for value in call.input.values() if isinstance(value, str)), "")
-    if subject.startswith("/") and " " not in subject:
-        subject = subject.rstrip("/").rpartition("/")[2]
-    return one_line(f"{call.tool} {subject}", _WIDTH)
+_BATCH = 500
+_EVENT_WIDTH = 2000
 
 
 class Progress:
-    """Prints the events of the first run it sees; runs within that run are left out."""
+    """Shows the events of the first run it sees, and of the runs within it, as plain lines.
 
-    def __init__(self) -> None:
-        self._run_id: str | None = None
-        self._steps = 0
+    ``outcome`` is that of the last run which ended: of the first run, once all is over. ``cap`` is what it may spend.
+    """
+
+    def __init__(self, level: Level = Level.NORMAL) -> None:
+        self.outcome: Outcome | None = None
+        self._story = Story(level, transcripts=level >= Level.VERBOSE)
+        self._pending: list[Line] = []
+        self._writing = anyio.Lock()
+
+    @property
+    def cap(self) -> float | None:
+        return self._story.cap
 
     async def follow(self, events: MemoryObjectReceiveStream[Event]) -> None:
-        """Print until the run has finished."""
-        async for event in events:
-            self._run_id = self._run_id or event.run_id
-            if event.run_id != self._run_id:
-                continue
+        """Show the run until it has finished or no more comes."""
+        async for event in self._events(events):
             if isinstance(event, RunFinished):
+                self.outcome = event.outcome
+            self._pending += self._lines(event)
+            if not events.statistics().current_buffer_used or len(self._pending) >= _BATCH:
+                await self._flush()
+        await self._flush()
+
+    async def note(self, text: str) -> None:
+        """Show what is no event: a word of the command line itself."""
+        self._pending.append(Line(text, "yellow"))
+        await self._flush()
+
+    def _events(self, events: MemoryObjectReceiveStream[Event]) -> AsyncIterator[AnyEvent]:
+        return of_run(events)
+
+    def _lines(self, event: AnyEvent) -> Sequence[Line]:
+        return self._story.lines(event)
+
+    async def _flush(self) -> None:
+        """Write in a thread, since a terminal that was stopped must not stop the run."""
+        async with self._writing:
+            lines, self._pending = self._pending, []
+            if lines:
+                await anyio.to_thread.run_sync(self._write, lines)
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        say("\n".join(styled(line) for line in lines))
+
+
+class EventLines(Progress):
+    """Shows every event, text deltas too, as a line."""
+
+    def _lines(self, event: AnyEvent) -> Sequence[Line]:
+        at = f"{event.at:%H:%M:%S.%f}"[:-3] if event.at else "-"
+        data = event.model_dump_json(exclude={"run_id", "at", "type", "seq"})
+        return [Line(f"{at} {event.run_id} {event.seq} {event.type} {one_line(data, _EVENT_WIDTH)}")]
+
+
+class JsonLines(Progress):
+    """Prints every event of the system as JSON on stdout. Raises BrokenPipeError once nobody reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first: str | None = None
+
+    async def _events(self, events: MemoryObjectReceiveStream[Event]) -> AsyncIterator[AnyEvent]:
+        async for event in events:
+            self._first = self._first or event.run_id
+            yield event  # type: ignore[misc]  # all events are of the union
+            if isinstance(event, RunFinished) and event.run_id == self._first:
                 return
-            line = self._line(event)
-            if line:
-                click.echo(line, err=True)
 
-    def _line(self, event: Event) -> str | None:
-        match event:
-            case Notice():
-                return printable(event.text)
-            case ModeChosen():
-                return f"{event.mode}: {printable(event.reason)}"
-            case ToolStarted():
-                self._steps += 1
-                return f"  step {self._steps}: {title(event.call)}"
-            case ToolOutput() if event.result.is_error:
-                return f"    failed: {one_line(event.result.output, _WIDTH)}"
-            case ToolDenied():
-                return f"  refused: {title(event.call)}: {one_line(event.verdict.reason, _WIDTH)}"
-            case TraceSaved():
-                return _saved(event)
-        return None
+    def _lines(self, event: AnyEvent) -> Sequence[Line]:
+        return [Line(event.model_dump_json())]
+
+    async def note(self, text: str) -> None:
+        await anyio.to_thread.run_sync(say, text)
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        click.echo("\n".join(line.text for line in lines))
 
 
-def _saved(event: TraceSaved) -> str:
-    if event.followable:
-        how = f" by replay in {event.verify_s:.1f} s" if event.verify_s is not None else ""
-        return f"Trace {event.trace_id} verified{how}: this goal is now followed for $0."
-    return f"Trace {event.trace_id} kept as experience, not followable: {printable(event.reason)}"
+def styled(line: Line) -> str:
+    """The line with its style as a terminal wants it."""
+    if not line.style:
+        return line.text
+    return click.style(line.text, dim=True) if line.style == "dim" else click.style(line.text, fg=line.style)
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: Outcome, cap: float | None = None) -> str:
     """The last line: mode, cost, time, and what was saved."""
-    done = "Done" if outcome.success else "Failed"
+    ended = "Interrupted" if outcome.exit_code == ExitCode.INTERRUPTED else "Failed"
     parts = [
-        f"{done}: {outcome.mode}",
-        money(outcome.cost_usd, outcome.billing),
+        f"{'Done' if outcome.success else ended}: {outcome.mode}",
+        spent(outcome.cost_usd, outcome.billing, cap),
         f"{outcome.duration_s:.2f} s",
         f"{outcome.steps} step{'' if outcome.steps == 1 else 's'}",
     ]
     if outcome.saved_usd:
-        parts.append(f"saved {money(outcome.saved_usd, outcome.saved_billing)}")
+        parts.append(f"saved {spent(outcome.saved_usd, outcome.saved_billing)}")
     return ", ".join(parts) + f" (run {outcome.run_id})"

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Coroutine
+import sys
 from typing import Any
 
 import anyio
 import click
-from anyio.abc import TaskStatus
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from llmos_core.cli.options import json_option, read_task, task_options, workspace_option
-from llmos_core.cli.output import print_error, print_json, printable
-from llmos_core.cli.progress import Progress, summary
-from llmos_core.errors import LLMOSError, RunInterruptedError, UsageError
-from llmos_core.events import Event, RunFinished
+from llmos_core.cli.output import print_error, print_json, printable, say
+from llmos_core.cli.progress import EventLines, JsonLines, Progress, summary
+from llmos_core.cli.stopping import stop_signals
+from llmos_core.cli.story import Level
+from llmos_core.errors import ExitCode, LLMOSError, RunInterruptedError, UsageError
 from llmos_core.records import AUTO, Outcome, Task
 from llmos_core.system import LLMOS
-
-Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
 
 
 @click.command()
@@ -27,10 +25,12 @@ Follow = Callable[[MemoryObjectReceiveStream[Event]], Coroutine[Any, Any, None]]
 @workspace_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON on stdout.")
-def run(workspace: str | None, as_json: bool, jsonl: bool, **fields: Any) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
+@click.option("-v", "--verbose", is_flag=True, help="Show texts of models, outputs of tools, and each request.")
+def run(workspace: str | None, as_json: bool, jsonl: bool, quiet: bool, verbose: bool, **fields: Any) -> None:
     """Run GOAL: follow it if it is known, else learn it. Use - to read the goal from standard input.
 
-    The result goes to stdout, progress to stderr.
+    The result goes to stdout, progress to stderr. Ctrl-C ends a run in good order, a second one at once.
 
     \b
     Exit codes: 0 done, 1 failed, 2 usage, 3 budget, 4 denied, 5 replay diverged,
@@ -44,53 +44,96 @@ def run(workspace: str | None, as_json: bool, jsonl: bool, **fields: Any) -> Non
     """
     if as_json and jsonl:
         raise UsageError("Choose one of --json and --jsonl.")
+    if quiet and verbose:
+        raise UsageError("Choose one of --quiet and --verbose.")
     task = read_task(**fields)
-    outcome = execute(task, workspace, _print_events if jsonl else Progress().follow)
-    show(outcome, as_json, jsonl)
+    level = Level.QUIET if quiet else Level.VERBOSE if verbose else Level.NORMAL
+    view = JsonLines() if jsonl else make_view(level)
+    outcome = execute(task, workspace, view)
+    show(outcome, as_json, jsonl, quiet=quiet, cap=view.cap)
 
 
-def execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
-    """Run a task on a system of its own, while ``follow`` reads the events."""
-    return anyio.run(_execute, task, workspace, follow)
+def make_view(level: Level = Level.NORMAL) -> Progress:
+    """What shows a run on stderr: lines, and on a terminal a view of what is going on."""
+    if level > Level.QUIET and (click.get_current_context().find_root().obj or {}).get("debug"):
+        return EventLines()
+    if level > Level.QUIET and _is_terminal():
+        from llmos_core.cli.live import LiveProgress
+
+        return LiveProgress(level)
+    return Progress(level)
 
 
-async def _execute(task: Task, workspace: str | None, follow: Follow) -> Outcome:
-    ended: Outcome | LLMOSError = RunInterruptedError("Interrupted.", fix="See what was done: llmos runs list")
-    async with LLMOS(workspace) as system:
-        with system.events() as events:
-            async with anyio.create_task_group() as told:
-                await told.start(_stop_when_told, told.cancel_scope)
-                async with anyio.create_task_group() as reading:
-                    reading.start_soon(follow, events)
-                    try:
-                        ended = await system.execute_task(task)
-                    except LLMOSError as error:
-                        ended = error
-                        reading.cancel_scope.cancel()
-                told.cancel_scope.cancel()
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def execute(task: Task, workspace: str | None, view: Progress) -> Outcome:
+    """Run a task on a system of its own, while ``view`` shows it."""
+    _fill_standard_streams()
+    return anyio.run(_execute, task, workspace, view)
+
+
+def _fill_standard_streams() -> None:
+    """Where a standard stream is closed, no file of ours may take its number: others would write into it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+async def _execute(task: Task, workspace: str | None, view: Progress) -> Outcome:
+    told, received = anyio.Event(), list[int]()
+
+    def stop(number: int) -> None:
+        received.append(number)
+        told.set()
+
+    with stop_signals(stop):
+        async with LLMOS(workspace) as system:
+            with system.events() as events:
+                async with anyio.create_task_group() as showing:
+                    showing.start_soon(view.follow, events)
+                    ended = await _run(system, task, view, told, received)
+                    system.machine.bus.end(events)
     if isinstance(ended, LLMOSError):
         raise ended
+    outcome = ended or view.outcome
+    if outcome is None:
+        raise RunInterruptedError("Interrupted.", "Nothing was run yet.")
+    return outcome
+
+
+async def _run(
+    system: LLMOS, task: Task, view: Progress, told: anyio.Event, received: list[int]
+) -> Outcome | LLMOSError | None:
+    """How it ended; None where it was stopped: the run's last event says the rest."""
+    ended: Outcome | LLMOSError | None = None
+    async with anyio.create_task_group() as waiting:
+        with anyio.CancelScope() as scope:
+
+            async def stop_when_told() -> None:
+                await told.wait()
+                scope.cancel()
+                await view.note(_stopping(received[0]))
+
+            waiting.start_soon(stop_when_told)
+            try:
+                ended = await system.execute_task(task)
+            except LLMOSError as error:
+                ended = error
+        waiting.cancel_scope.cancel()
     return ended
 
 
-async def _stop_when_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    """The first signal stops the run in good order; from then on a second one ends the process at once."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
+def _stopping(number: int) -> str:
+    if number == signal.SIGINT:
+        return "Stopping: what was done is kept. Press Ctrl-C again to end at once."
+    return f"Stopping ({signal.Signals(number).name}): what was done is kept. A second signal ends at once."
 
 
-async def _print_events(events: MemoryObjectReceiveStream[Event]) -> None:
-    first = None
-    async for event in events:
-        first = first or event.run_id
-        click.echo(event.model_dump_json())
-        if isinstance(event, RunFinished) and event.run_id == first:
-            return
-
-
-def show(outcome: Outcome, as_json: bool, jsonl: bool) -> None:
+def show(outcome: Outcome, as_json: bool, jsonl: bool, *, quiet: bool = False, cap: float | None = None) -> None:
     """The result on stdout, what there is to say about it on stderr; exits with the outcome's code."""
     if as_json:
         print_json(outcome.model_dump(mode="json"))
@@ -98,6 +141,9 @@ def show(outcome: Outcome, as_json: bool, jsonl: bool) -> None:
         click.echo(printable(outcome.output))
     if outcome.error:
         print_error(outcome.error)
-    if outcome.mode != AUTO:
-        click.echo(summary(outcome), err=True)
+    if outcome.exit_code == ExitCode.INTERRUPTED:
+        short = outcome.run_id.rpartition("-")[2]
+        say(f"Kept: see it with llmos runs show {short}, take it back with llmos undo {short}.")
+    if outcome.mode != AUTO and not quiet:
+        say(summary(outcome, cap))
     click.get_current_context().exit(outcome.exit_code)

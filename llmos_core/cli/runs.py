@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmos_core.cli.options import json_option, workspace_option
+from llmos_core.cli.completion import complete_runs
+from llmos_core.cli.options import json_option, workspace_at, workspace_option
 from llmos_core.cli.output import money, one_line, print_json, print_table, printable
-from llmos_core.errors import UsageError
-from llmos_core.events import AnyEvent
-from llmos_core.host.settings import load_settings
-from llmos_core.kernel.journal import read_events, read_outcome
-from llmos_core.records import Outcome
-from llmos_core.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from llmos_core.events import AnyEvent
+    from llmos_core.records import Outcome
 
 
 @click.group()
@@ -29,7 +28,9 @@ def runs() -> None:
 @json_option
 def list_(last: int, workspace: str | None, as_json: bool) -> None:
     """List the last runs, newest first."""
-    journals = islice(_workspace(workspace).journals(), last)
+    from llmos_core.kernel.journal import read_outcome
+
+    journals = islice(workspace_at(workspace).journals(), last)
     entries = [(journal.stem, read_outcome(journal)) for journal in journals]
     outcomes = [(run_id, ended.outcome if ended else None) for run_id, ended in entries]
     if as_json:
@@ -40,25 +41,27 @@ def list_(last: int, workspace: str | None, as_json: bool) -> None:
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @workspace_option
 @json_option
 def show(run_id: str, workspace: str | None, as_json: bool) -> None:
-    """Show the events of one run."""
-    journal = _workspace(workspace).journal(run_id)
-    if not journal.is_file():
-        raise UsageError(f"There is no run {run_id}.", fix="See the runs with: llmos runs list")
+    """Show the events of RUN: an id from `llmos runs list`, its last digits, or: last.
+
+    \b
+    Examples:
+      llmos runs show last
+      llmos runs show 79bfdb --json
+    """
+    from llmos_core.kernel.journal import read_events
+    from llmos_core.past import find_journal
+
+    journal = find_journal(workspace_at(workspace), run_id)
     if as_json:
         print_json([event.model_dump(mode="json") for event in read_events(journal, damaged=True)])
         return
     for event in read_events(journal, damaged=True):
         at = f"{event.at:%H:%M:%S}" if event.at else "-"
         click.echo(f"{event.seq:4}  {at:<8}  {event.type:<13} {_detail(event)}".rstrip())
-
-
-def _workspace(given: str | None) -> Workspace:
-    file = load_settings()
-    return find_workspace(given, file.path, file.settings.workspace)
 
 
 def _data(run_id: str, outcome: Outcome | None) -> dict[str, Any]:

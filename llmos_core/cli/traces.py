@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def traces() -> None:
-    """What was learned: list it, read it, verify it."""
+    """What was learned: list it, read it, verify it.
+
+    \b
+    Examples:
+      llmos traces list
+      llmos traces show bd930d5f
+      llmos traces verify bd930d5f --dir .
+    """
 
 
 @traces.command("list")
@@ -77,15 +84,14 @@ def verify(trace: str, version: str | None, workspace: str | None, as_json: bool
 
     A trace that was edited by hand becomes followable again, as a new version, if it verifies.
     """
-    from llmos_core.cli.progress import Progress
-    from llmos_core.cli.run import execute, show
+    from llmos_core.cli.run import execute, make_view, show
     from llmos_core.system import make_task
 
     stored = anyio.run(_find, workspace, trace, version)
     if stored.trace is None:
         raise UsageError(f"The trace {stored.trace_id} cannot be read.", stored.fault or "")
     task = make_task(stored.trace.goal_text, mode="verifier", version=stored.version, **fields)
-    show(execute(task, workspace, Progress().follow), as_json, jsonl=False)
+    show(execute(task, workspace, make_view()), as_json, jsonl=False)
 
 
 async def _all(workspace: str | None) -> list[StoredTrace]:

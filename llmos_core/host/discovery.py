@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +30,29 @@ class Found:
         import importlib_metadata as metadata
 
         return str(metadata.metadata(self.distribution)["Summary"] or "") if self.distribution else ""
+
+    @property
+    def command_summary(self) -> str:
+        """What a command says of itself: the first line of its docstring, read from the source without an import."""
+        module, _, function = self.value.partition(":")
+        form = rf'^def {re.escape(function)}\(.*?^ +"(?:"")?([^"\n]+)'
+        said = re.search(form, _source(module), re.MULTILINE | re.DOTALL)
+        return said[1].strip() if said else self.summary
+
+
+def _source(module: str) -> str:
+    """The text of a module, found through its top-level package, which alone can be found without an import."""
+    from importlib.util import find_spec
+
+    package, *parts = module.split(".")
+    try:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            return ""
+        path = Path(spec.origin)
+        return (path.parent.joinpath(*parts).with_suffix(".py") if parts else path).read_text("utf-8")
+    except (ImportError, ValueError, OSError):
+        return ""
 
 
 def find(group: str) -> Sequence[Found]:

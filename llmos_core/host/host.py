@@ -176,6 +176,10 @@ class Host:
             collected[name], origin[name] = item, plugin
         return collected
 
+    def names(self, hook: str) -> set[str]:
+        """Contributions that are names only."""
+        return {str(item) for _, item in self._contributions(hook)}
+
     def agents(self, directory: Path | None) -> dict[str, AgentSpec]:
         """Agents of plugins, then those of the workspace's ``agents/`` (Markdown), which win by name."""
         sources = [item for _, item in self._contributions("llmos_agents")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from llmos_core.contracts import Tool
+from llmos_core.errors import UsageError
 from llmos_core.events import Notice, ToolDenied, ToolOutput, ToolStarted
 from llmos_core.kernel.hooks import describe, judge, observe
 from llmos_core.records import Effect, ToolCall, ToolResult, Verdict
@@ -55,7 +56,10 @@ async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
 
 async def begin_native(run: KernelRun, call: ToolCall) -> Verdict:
     """The first half of the door, for a call that something else executes; a refusal is told as an event."""
-    verdict = _forbidden(run, call, None) or await judge_call(run, call)
+    if call.id in run.natives:
+        verdict = Verdict.deny(f"a call with the id {call.id} is under way", rule="repeated-id")
+    else:
+        verdict = _forbidden(run, call, None) or await judge_call(run, call)
     if verdict.decision != "allow":
         _refuse(run, call, verdict)
         return verdict
@@ -64,7 +68,9 @@ async def begin_native(run: KernelRun, call: ToolCall) -> Verdict:
 
 
 async def end_native(run: KernelRun, call_id: str, result: ToolResult) -> None:
-    """The second half: the result of a call that was begun."""
+    """The second half: the result of a call that was begun. Raises UsageError for one that was not, or has ended."""
+    if call_id not in run.natives:
+        raise UsageError(f"No call with the id {call_id} was begun.", "Only what was begun can end, and only once.")
     call, started = run.natives.pop(call_id)
     await _end(run, call, _redacted(run, result), started)
 

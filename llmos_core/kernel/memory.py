@@ -42,7 +42,7 @@ class MemoryTraceStore:
         if (version, run_id) in self._counted:
             return
         self._counted.add((version, run_id))
-        for stored in self._traces[trace_id]:
+        for stored in await self.versions(trace_id):
             if stored.version == version:
                 counts = {"uses": stored.uses + 1, "successes": stored.successes + success}
                 self._update(trace_id, version, {**counts, "last_used": now(), "last_success": success})
@@ -50,5 +50,5 @@ class MemoryTraceStore:
     def _update(self, trace_id: str, version: str, fields: Mapping[str, object]) -> None:
         self._traces[trace_id] = [
             stored.model_copy(update=fields) if stored.version == version else stored
-            for stored in self._traces[trace_id]
+            for stored in self._traces.get(trace_id, ())
         ]

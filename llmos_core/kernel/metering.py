@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,12 +87,11 @@ def _shortened(request: ModelRequest, price: Price, left: int, meters: Meters) -
     """The request with the longest reply that fits what is left, of those that are of use."""
     spare = left - price.worst_micros(request.with_max_tokens(_FEWEST_TOKENS))
     more = (spare - _DIGITS * price.input * price.cache_write_1h) / price.output if price.output else 0
-    tokens = _FEWEST_TOKENS + max(0, int(more))
+    tokens = min(_FEWEST_TOKENS + max(0, int(min(more, sys.maxsize))), request.message.get("max_tokens", sys.maxsize))
     fitting = request.with_max_tokens(tokens)
     thinking = request.message.get("thinking")
     needed = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0
-    longest = request.message.get("max_tokens", tokens)
-    if spare < 0 or not needed < tokens <= longest or price.worst_micros(fitting) > left:
+    if spare < 0 or (isinstance(needed, int) and tokens <= needed) or price.worst_micros(fitting) > left:
         raise BudgetError(
             "The next model request does not fit the limit of the run.",
             f"Of ${meters.limit_usd:g}, ${meters.cost_usd:.4f} is spent; it could cost more than what is left.",
@@ -172,7 +172,7 @@ class Meter:
         holder = event.get("message") if kind == "message_start" else event
         usage = holder.get("usage") if isinstance(holder, Mapping) else None
         delta = event.get("delta")
-        if self._on_text and kind == "content_block_delta" and isinstance(delta, Mapping):
+        if self._on_text and isinstance(delta, Mapping) and delta.get("type") == "text_delta":
             text = delta.get("text")
             if isinstance(text, str) and text:
                 self._on_text(text)

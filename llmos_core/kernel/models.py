@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
     guards = machine.hooks["llmos_pre_model_request"]
     verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)
     if verdict.decision != "allow":
-        raise DeniedError("A model request was refused.", verdict.reason)
+        raise DeniedError("A model request was refused.", verdict.reason, "Change the rule, or ask for something else.")
     price = price_of(request.model, machine.prices, provider.priced(request.model, run))
     meter = Meter(partial(_tell, run, request.agent_id))
     with run.meters.held(request, price) as (granted, worst):
@@ -56,8 +57,9 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
                 async with AsyncExitStack() as opened:
                     with begins_within(machine.limits.first_byte_timeout_s):
                         reply = await opened.enter_async_context(provider.open(granted, run))
-                    reply.chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
-                    yield ModelReply(reply.status, meter.watch(reply), reply.headers)
+                    chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
+                    opened.push_async_callback(chunks.aclose)  # also where the reader leaves before the end
+                    yield ModelReply(reply.status, meter.watch(replace(reply, chunks=chunks)), reply.headers)
             finally:
                 # Also where the provider broke before it answered: the request may have been sent, and cost.
                 with anyio.CancelScope(shield=True):

@@ -21,7 +21,7 @@ _MILLION = 1_000_000
 _DEFAULT_MAX_TOKENS = 32_000
 
 
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Price(Record):

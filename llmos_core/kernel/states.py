@@ -105,7 +105,7 @@ class StateStore:
                     else:
                         needed |= {state.digest for state in self.load(manifest.stem, moment).entries.values()}
             for files in self._files.glob("*"):
-                if files.name < oldest:
+                if files.name < oldest and files.is_dir():
                     shutil.rmtree(files)
         except (FileNotFoundError, ValueError):
             return  # another process prunes too, or a manifest is damaged: what is needed is not known

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmos_core import Step, StepResult, Trace, TraceError
+from llmos_core import Step, StepResult, Trace, TraceError, Verification
 from llmos_plugin_memory.outcomes import OutcomeLog
 from llmos_plugin_memory.traces import MarkdownTraceStore
 
@@ -104,3 +106,42 @@ def test_counts_add_up_whoever_writes_at_once(tmp_path: Path) -> None:
     assert (counts.uses, counts.successes) == (100, 80)
     assert OutcomeLog(path).counts("other").uses == 0
     assert OutcomeLog(tmp_path / "none.sqlite").counts("v").uses == 0
+
+
+async def test_a_bad_word_disputes_a_version_until_a_good_one(tmp_path: Path) -> None:
+    store = MarkdownTraceStore(tmp_path)
+    seen = Verification(at=NOW, steps=1, files=0)
+    stored, other = await store.save(trace(verified=seen)), await store.save(trace(verified=seen, answer="another"))
+    before = Path(stored.location).read_bytes()
+    assert stored.refusal is None
+    await store.feedback(stored.trace_id, stored.version, "run-1", good=False, text="wrong sum: ' -- 日本")
+    by_version = {found.version: found for found in await MarkdownTraceStore(tmp_path).versions(stored.trace_id)}
+    assert by_version[stored.version].refusal == "its user found run run-1 bad: wrong sum: ' -- 日本"
+    assert by_version[other.version].refusal is None
+    await store.feedback(stored.trace_id, stored.version, "run-2", good=False)
+    await store.record(stored.trace_id, stored.version, "run-3", True)
+    disputed = {found.version: (found.disputed, found.uses) for found in await store.versions(stored.trace_id)}
+    assert disputed == {stored.version: ("its user found run run-2 bad", 1), other.version: (None, 0)}
+    await store.feedback(stored.trace_id, stored.version, "run-2", good=True)
+    assert all(found.refusal is None for found in await store.versions(stored.trace_id))
+    assert Path(stored.location).read_bytes() == before
+
+
+async def test_feedback_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    store = MarkdownTraceStore(tmp_path)
+    stored = await store.save(trace())
+    (tmp_path / "outcomes.sqlite").mkdir()
+    with pytest.raises(TraceError, match="could not be counted"):
+        await store.feedback(stored.trace_id, stored.version, "run-1", good=False)
+
+
+async def test_a_log_of_an_earlier_version_takes_feedback(tmp_path: Path) -> None:
+    """One that was made before there was any."""
+    store = MarkdownTraceStore(tmp_path)
+    stored = await store.save(trace())
+    await store.record(stored.trace_id, stored.version, "run-1", True)
+    with closing(sqlite3.connect(tmp_path / "outcomes.sqlite")) as log, log:
+        log.execute("DROP TABLE feedback")
+    await store.feedback(stored.trace_id, stored.version, "run-1", good=False)
+    [found] = await store.versions(stored.trace_id)
+    assert (found.uses, found.disputed) == (1, "its user found run run-1 bad")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from llmos_core import Candidate, Run, StoredTrace, Task, Trace, canonical_goal, goal_signature, same_constraints
@@ -18,13 +19,18 @@ class ExactMatcher:
 
 def _other_program(task: Task, trace: Trace) -> str | None:
     """Why a trace of the same goal is none for this task: what else it was given differs."""
-    if trace.inputs != task.inputs:
+    if _text(trace.inputs) != _text(task.inputs):
         return "it was learned with other inputs"
     if not same_constraints(trace.constraints, task.constraints):
         return "it was learned under other constraints"
     if set(trace.env) != set(task.env):
         return "it was learned with other environment variables"
     return None
+
+
+def _text(inputs: object) -> str:
+    """Inputs as text that tells 1 from true, and from 1.0; Python takes them for the same."""
+    return json.dumps(inputs, sort_keys=True)
 
 
 def _candidate(task: Task, stored: StoredTrace) -> Candidate:
