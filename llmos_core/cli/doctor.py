@@ -77,7 +77,15 @@ def _parts(system: LLMOS) -> Iterator[Check]:
         else:
             yield Check(name, "warning", "none", INSTALL)
     if "LEARNER" in system.dispatcher.strategies:
-        yield Check("sdk", "ok", f"claude-agent-sdk {_version('claude-agent-sdk')}")
+        yield _sdk()
+
+
+def _sdk() -> Check:
+    try:
+        return Check("sdk", "ok", f"claude-agent-sdk {importlib_metadata.version('claude-agent-sdk')}")
+    except importlib_metadata.PackageNotFoundError:
+        fix = 'Install it: pip install "llmos-plugin-claude[sdk]"'
+        return Check("sdk", "warning", "claude-agent-sdk is not installed: a simpler loop learns instead", fix)
 
 
 def _model(system: LLMOS) -> Check:
@@ -86,7 +94,7 @@ def _model(system: LLMOS) -> Check:
     except LLMOSError as error:
         return Check("model", "warning", f"{error.what} {error.why}".strip(), "Goals can be followed, but not learned.")
     if provider.fallback:
-        return Check("model", "warning", " ".join(provider.notices()), "Give a key: export ANTHROPIC_API_KEY=...")
+        return Check("model", "warning", " ".join(provider.notices()), "Say how a model is reached: llmos init")
     return Check("model", "ok", provider.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ class Agent:
     run: Run
     provider: RehearsalProvider = field(default_factory=RehearsalProvider)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    offered: tuple[str, ...] = ("Agent", *(f"mcp__llmos__{tool}" for tool in ("Bash", "Glob", "Read", "Write")))
+    offered: tuple[str, ...] = ("Agent", *(f"mcp__llmos__{tool}" for tool in ("Bash", "Edit", "Glob", "Read", "Write")))
     stream: bool = True
 
     async def ask(self, messages: list[dict[str, Any]], agent_id: str | None = None) -> Reply:
@@ -164,15 +165,22 @@ class Agent:
         Path(file_path).write_text(content, encoding="utf-8")
         return "File written."
 
-    def _read(self, file_path: str) -> str:
-        lines = Path(file_path).read_text(encoding="utf-8").split("\n")
+    def _edit(self, file_path: str, old_string: str, new_string: str) -> str:
+        text = Path(file_path).read_text(encoding="utf-8")
+        assert text.count(old_string) == 1
+        Path(file_path).write_text(text.replace(old_string, new_string), encoding="utf-8")
+        return "File updated."
+
+    def _read(self, file_path: str, limit: int | None = None) -> str:
+        lines = Path(file_path).read_text(encoding="utf-8").split("\n")[:limit]
         return "\n".join(f"{number}\t{line}" for number, line in enumerate(lines, start=1))
 
     def _glob(self, pattern: str, path: str) -> str:
         return "\n".join(sorted(map(str, Path(path).glob(pattern)))) or "No files found"
 
     async def _bash(self, command: str) -> str:
-        done = await anyio.run_process(["bash", "-c", command], cwd=self.run.workdir, stderr=-2, check=False)
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = await anyio.run_process(["bash", "-c", command], cwd=self.run.workdir, env=env, stderr=-2, check=False)
         output = done.stdout.decode().rstrip()
         if done.returncode:
             raise OSError(f"Exit code {done.returncode}\n{output}")
@@ -187,7 +195,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         workspace = tmp_path / "my $HOME work"
         workdir = workspace / "projects" / "default" / "output"
         workdir.mkdir(parents=True, exist_ok=True)
-        run = SimpleNamespace(task=Task(goal=goal), workdir=workdir, workspace=workspace, state={})
+        events: list[Any] = []
+        fields = {"task": Task(goal=goal), "workdir": workdir, "workspace": workspace, "state": {}}
+        run = SimpleNamespace(**fields, events=events, emit=events.append)
         return cast("Run", run)
 
     return make

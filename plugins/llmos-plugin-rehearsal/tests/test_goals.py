@@ -19,6 +19,8 @@ COPY = "Copy {{count:int}} of {{what:text}} to {{target:path}}"
         ("Caf\u00e9 {{n:int}}", "CAFE\u0301 5", {"n": "5"}),
         ("What is (a+b)*{{n:int}}?", "what is (A+B)*2?", {"n": "2"}),
         ("Look at {{a:path}}", "look at .", {"a": "."}),
+        ("Fill {{{{x}} and {{{{{ {{n:int}}", "fill {{x}} and {{{ 5", {"n": "5"}),
+        ("{{{{{{{{{", "{{{{{", {}),
     ],
 )
 def test_a_goal_that_fits_gives_its_values(pattern: str, goal: str, values: dict[str, str]) -> None:

@@ -8,12 +8,23 @@ from llmos_core import UsageError
 from llmos_plugin_rehearsal.lesson import (
     MAX_LESSON_BYTES,
     SHIPPED,
+    Lessons,
     find_lesson,
     known_lessons,
     load_lesson,
     load_lessons,
 )
 
+SHIPPED_NAMES = [
+    "api-table",
+    "count-files",
+    "csv-report",
+    "git-history",
+    "log-report",
+    "primes",
+    "rename-files",
+    "repair-test",
+]
 HEAD = "name: hello\ngoal: Say hello to {{who:word}}\nabout: Greets.\nexample: Say hello to Ada\n"
 GOOD = HEAD + "turns:\n  - tools:\n      - Bash: {command: 'echo {{who}}'}\n  - text: '{{results.1}}'\n"
 
@@ -61,6 +72,10 @@ FAULTS = {
     "on-error": (
         broken("  - text: x\n    on_error: y\n"),
         "turns.0.on_error: there is no tool call that could fail",
+    ),
+    "may-fail": (
+        broken("  - tools: [{Read: {}}]\n    may_fail: true\n    on_error: y\n  - text: x\n"),
+        "turns.0.may_fail: it is for turns with tools and without on_error",
     ),
     "placeholder": (
         broken("  - text: 'Hi {{woh}}'\n"),
@@ -114,16 +129,25 @@ def test_bytes_that_are_no_lesson(content: bytes, why: str, tmp_path: Path) -> N
 
 def test_an_unreadable_lesson(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").mkdir()
-    with pytest.raises(UsageError) as caught:
-        load_lessons(tmp_path)
-    assert caught.value.why == "Is a directory"
+    [fault] = load_lessons(tmp_path).faults
+    assert fault.why == "Is a directory"
 
 
 def test_a_lessons_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "lessons").write_text("")
-    with pytest.raises(UsageError) as caught:
-        known_lessons(tmp_path)
-    assert str(caught.value) == f"The lessons in {tmp_path / 'lessons'} cannot be read.\nNot a directory"
+    lessons = known_lessons(tmp_path)
+    assert list(map(str, lessons.faults)) == [f"The lessons in {tmp_path / 'lessons'} cannot be read.\nNot a directory"]
+    assert [lesson.name for lesson in lessons.usable] == SHIPPED_NAMES
+
+
+def test_a_broken_lesson_leaves_the_others_usable(tmp_path: Path) -> None:
+    (tmp_path / "lessons").mkdir()
+    for name, text in (("a", "name: ["), ("b", GOOD), ("primes", GOOD.replace("Ada", "nobody at all"))):
+        (tmp_path / "lessons" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    lessons = known_lessons(tmp_path)
+    assert [lesson.name for lesson in lessons.usable] == ["hello", *SHIPPED_NAMES]
+    faults = [fault.what for fault in lessons.faults]
+    assert faults == [f"The lesson {tmp_path / 'lessons' / name} cannot be used." for name in ("a.yaml", "primes.yaml")]
 
 
 def test_a_good_lesson_loads_and_matches(tmp_path: Path) -> None:
@@ -135,28 +159,28 @@ def test_a_good_lesson_loads_and_matches(tmp_path: Path) -> None:
     assert [list(turn.calls) for turn in lesson.turns] == [[("Bash", {"command": "echo {{who}}"})], []]
 
 
-def test_two_lessons_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_of_two_lessons_of_one_name_the_first_is_used(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.yaml").write_text(GOOD, encoding="utf-8")
-    with pytest.raises(UsageError) as caught:
-        load_lessons(tmp_path)
-    assert caught.value.what == f"The lesson {tmp_path / 'b.yaml'} cannot be used."
-    assert caught.value.why == "name: another lesson of this folder is called hello"
+        (tmp_path / f"{name}.yaml").write_text(GOOD.replace("Greets", name), encoding="utf-8")
+    lessons = load_lessons(tmp_path)
+    assert [lesson.about for lesson in lessons.usable] == ["a."]
+    [fault] = lessons.faults
+    assert fault.what == f"The lesson {tmp_path / 'b.yaml'} cannot be used."
+    assert fault.why == "name: another lesson of this folder is called hello"
 
 
 def test_other_files_are_no_lessons(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("[")
-    assert load_lessons(tmp_path) == ()
-    assert load_lessons(tmp_path / "missing") == ()
+    assert load_lessons(tmp_path) == load_lessons(tmp_path / "missing") == Lessons(())
 
 
 def test_own_lessons_come_first_and_replace_shipped_ones(tmp_path: Path) -> None:
-    shipped = [lesson.name for lesson in load_lessons(SHIPPED)]
-    assert shipped == ["count-files", "csv-report", "primes"]
-    assert [lesson.name for lesson in known_lessons(tmp_path)] == shipped
+    shipped = load_lessons(SHIPPED)
+    assert ([lesson.name for lesson in shipped.usable], shipped.faults) == (SHIPPED_NAMES, ())
+    assert known_lessons(tmp_path) == shipped
     (tmp_path / "lessons").mkdir()
     (tmp_path / "lessons" / "z.yaml").write_text(GOOD.replace("name: hello", "name: primes"), encoding="utf-8")
-    lessons = known_lessons(tmp_path)
-    assert [lesson.name for lesson in lessons] == ["primes", "count-files", "csv-report"]
+    lessons = known_lessons(tmp_path).usable
+    assert [lesson.name for lesson in lessons] == ["primes", *(name for name in SHIPPED_NAMES if name != "primes")]
     assert find_lesson(lessons, "Say hello to Bob") == (lessons[0], {"who": "Bob"})
     assert find_lesson(lessons, "Create a Python script that prints the primes below 9 and run it") is None

@@ -48,10 +48,15 @@ turns:
 UNKNOWN = """\
 No lesson matches this goal.
 Rehearsal is a scripted model; without a key it knows only these goals:
-  count-files  Count the files in data by type and write the table to files.md
-  csv-report   Summarise the figures in data/co2.csv in a Markdown report co2.md
-  primes       Create a Python script that prints the primes below 100 and run it
-For any other goal give a key: export ANTHROPIC_API_KEY=..."""
+  api-table     Serve data/planets.json as a JSON API on this machine and write what it answers as a table to planets.md
+  count-files   Count the files in data by type and write the table to files.md
+  csv-report    Summarise the figures in data/co2.csv in a Markdown report co2.md
+  git-history   Summarise the Git history of data/garden.fi by author and month in history.md
+  log-report    Report the errors in data/shop.log by hour and kind in errors.md
+  primes        Create a Python script that prints the primes below 100 and run it
+  rename-files  Copy data/photos to photos, rename files like photo_1.txt to 001-photo.txt and list them in names.md
+  repair-test   Copy the Python project data/basket to basket and make its failing test pass
+For any other goal say how a model is reached: llmos init (or export ANTHROPIC_API_KEY=...)"""
 
 MakeAgent = Callable[..., Any]
 Stopped = Callable[..., Any]
@@ -101,21 +106,39 @@ def test_the_check_knows_the_workspace(make_run: Callable[..., Run], add_lesson:
     provider.check(Task(goal="ask a helper for Echo"), run)
     with pytest.raises(UsageError) as caught:
         provider.check(Task(goal="Write a poem"), run)
-    assert "  ask          Ask a helper for echo" in caught.value.why
-    assert "answer" not in caught.value.why
+    assert f"  {'ask':12}  Ask a helper for echo" in caught.value.why
+    assert "Answer echo" not in caught.value.why
 
 
-async def test_a_broken_lesson_matters_only_when_lessons_are_needed(
+async def test_a_broken_lesson_is_a_warning_and_the_others_are_played(
     make_agent: MakeAgent, add_lesson: AddLesson
 ) -> None:
     path = add_lesson("broken", "name: [")
+    add_lesson("answer", ANSWER)
     agent = make_agent()
     assert agent.provider.unready() is None
-    with pytest.raises(UsageError, match="cannot be used"):
-        agent.provider.check(Task(goal=PRIMES), agent.run)
-    with pytest.raises(UsageError) as caught:
-        await agent.work(PRIMES)
-    assert str(path) in caught.value.what
+    agent.provider.check(Task(goal=PRIMES), agent.run)
+    assert await agent.work("Answer tea") == "tea it is"
+    [notice] = agent.run.events
+    assert notice.level == "warning"
+    assert notice.text.startswith(f"The lesson {path} cannot be used. line 2: ")
+    assert notice.text.endswith(" The other lessons are used.")
+
+
+async def test_a_broken_lesson_is_told_where_nothing_was_checked_before(
+    make_agent: MakeAgent, add_lesson: AddLesson
+) -> None:
+    add_lesson("broken", "name: [")
+    add_lesson("answer", ANSWER)
+    agent = make_agent()
+    assert await agent.work("Answer tea") == "tea it is"
+    assert len(agent.run.events) == 1
+
+
+async def test_a_turn_that_may_fail_does_not_end_the_lesson(make_agent: MakeAgent, add_lesson: AddLesson) -> None:
+    failing = ECHO.replace('    on_error: "Sorry, {{what}}: {{results.last}}"\n', "    may_fail: true\n")
+    add_lesson("echo", failing.replace("FAIL", "echo bad; exit 3"))
+    assert await make_agent().work("Echo you") == "Done: Exit code 3\nbad"
 
 
 @pytest.mark.parametrize("stream", [True, False])

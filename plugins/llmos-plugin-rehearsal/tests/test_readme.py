@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos_plugin_rehearsal.goals import TYPES
-from llmos_plugin_rehearsal.lesson import SHIPPED, Lesson, load_lessons
+from llmos_plugin_rehearsal.lesson import SHIPPED, Lesson, Turn, load_lessons
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 LESSON = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)[0]
@@ -30,7 +30,9 @@ async def test_its_error_text_works(make_agent: Callable[..., Any], add_lesson: 
 
 
 def test_every_shipped_lesson_key_and_type_is_described() -> None:
-    for lesson in load_lessons(SHIPPED):
+    for lesson in load_lessons(SHIPPED).usable:
         assert f"| `{lesson.name}` | {lesson.example} |" in README
     for name in (*Lesson.model_fields, *TYPES):
         assert f"| `{name}` |" in README
+    for name in Turn.model_fields:
+        assert f"`{name}`" in README

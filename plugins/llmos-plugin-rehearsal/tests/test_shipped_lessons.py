@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 MakeAgent = Callable[..., Any]
@@ -121,3 +125,281 @@ async def test_count_files_of_a_missing_folder_claims_nothing(make_agent: MakeAg
     answer = await stopped(agent.work("Count the files in nowhere by type and write the table to files.md"))
     assert answer == ("Bash failed: Exit code 1\nCannot read nowhere: No such file or directory")
     assert not (agent.run.workdir / "files.md").exists()
+
+
+LOG = """\
+a line before the first entry
+2030-01-01 23:59:59 INFO start: ok
+2030-01-01T23:59:59.250Z ERROR IOError: disk
+2030-01-02 00:00:01,500 shop.orders CRITICAL Full|Disk: no room
+  2030-01-02 00:00:02 ERROR indented: belongs to the entry before
+[2030-01-02 00:10:00] [ERROR] IOError: again
+2030-01-02 00:11:00 ERROR it just failed
+2030-01-02 00:12:00 WARNING ERROR: is said, but is none
+2030-01-02 00:12:00 FATAL IOError: third
+"""
+LOG_REPORT = """\
+# Errors in my.log
+
+Entries: 7, errors among them: 5.
+
+## By hour and kind
+
+| hour | kind | errors |
+|---|---|---:|
+| 2030-01-01 23:00 | IOError | 1 |
+| 2030-01-02 00:00 | IOError | 2 |
+| 2030-01-02 00:00 | (no kind) | 1 |
+| 2030-01-02 00:00 | Full\\|Disk | 1 |
+
+## By kind
+
+| kind | errors |
+|---|---:|
+| IOError | 3 |
+| (no kind) | 1 |
+| Full\\|Disk | 1 |
+"""
+
+
+async def test_log_report(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    (agent.run.workspace / "my.log").write_text(LOG)
+    answer = await agent.work("Report the errors in my.log by hour and kind in out/report.md")
+    assert (agent.run.workdir / "out/report.md").read_text() == LOG_REPORT
+    assert answer == f"I wrote the report out/report.md:\n\n{LOG_REPORT}".rstrip()
+    assert [tool for tool, _ in agent.calls] == ["Read", "Write", "Bash"]
+
+
+async def test_log_report_without_errors(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    (agent.run.workspace / "my.log").write_text("2030-01-01 00:00:00 INFO fine\n")
+    answer = await agent.work("Report the errors in my.log by hour and kind in report.md")
+    assert answer.endswith("# Errors in my.log\n\nEntries: 1, errors among them: 0.")
+
+
+async def test_rename_files(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    folder: Path = agent.run.workspace / "shots"
+    names = ["a b_7.jpg", "cat-0012.png", "cat3", "plain.txt", "sub/cat 3", "v2_1000.x|y", "2020.txt"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    goal = "Copy shots to copy, rename files like photo_1.txt to 001-photo.txt and list them in names.md"
+    answer = await agent.work(goal)
+    wanted = {
+        "a b_7.jpg": "007-a b.jpg",
+        "cat-0012.png": "012-cat.png",
+        "cat3": "003-cat",
+        "plain.txt": "plain.txt",
+        "sub/cat 3": "sub/003-cat",
+        "v2_1000.x|y": "1000-v2.x|y",
+        "2020.txt": "2020.txt",
+    }
+    copy = agent.run.workdir / "copy"
+    left = {path.relative_to(copy).as_posix(): path.read_text() for path in copy.rglob("*") if path.is_file()}
+    assert left == {new: old for old, new in wanted.items()}
+    assert sorted(path.name for path in folder.iterdir()) == sorted({name.partition("/")[0] for name in names})
+    table = (agent.run.workdir / "names.md").read_text()
+    assert "| sub/cat 3 | sub/003-cat |" in table
+    assert "| v2_1000.x\\|y | 1000-v2.x\\|y |" in table
+    assert answer.endswith("Renamed: 5 of 7.")
+    assert await make_agent().work(goal) == answer, "a second time in the same place"
+
+
+async def test_rename_files_to_one_name_renames_nothing(make_agent: MakeAgent, stopped: Stopped) -> None:
+    agent = make_agent()
+    (agent.run.workspace / "shots").mkdir()
+    for name in ("a_1.txt", "a_01.txt", "b_2.txt"):
+        (agent.run.workspace / "shots" / name).write_text(name)
+    goal = "Copy shots to copy, rename files like photo_1.txt to 001-photo.txt and list them in names.md"
+    answer = await stopped(agent.work(goal))
+    assert answer.endswith("Nothing was renamed: more than one file would be called 001-a.txt.")
+    assert sorted(path.name for path in (agent.run.workdir / "copy").iterdir()) == ["a_01.txt", "a_1.txt", "b_2.txt"]
+
+
+SERVE = "Serve x.json as a JSON API on this machine and write what it answers as a table to t.md"
+
+
+NESTED = """\
+| a | b | c |
+|---:|---|---|
+| 1 | x\\|y |  |
+|  | two lines | [1, {"d": null}] |
+
+Objects: 2, pages: 1."""
+
+
+@pytest.mark.parametrize(
+    ("data", "table"),
+    [
+        (
+            {"count": 2, "rows": [{"a": 1, "b": "x|y"}, {"b": "two\nlines", "c": [1, {"d": None}], "a": None}]},
+            NESTED,
+        ),
+        (
+            [{"n": n} for n in range(11)],
+            "| n |\n|---:|\n" + "".join(f"| {n} |\n" for n in range(11)) + "\nObjects: 11, pages: 3.",
+        ),
+        ([], "There are no values.\n\nObjects: 0, pages: 1."),
+    ],
+)
+async def test_api_table(make_agent: MakeAgent, data: Any, table: str) -> None:
+    agent = make_agent()
+    (agent.run.workspace / "x.json").write_text(json.dumps(data))
+    answer = await agent.work(SERVE)
+    assert answer == f"I fetched the objects from a local server and wrote the table t.md:\n\n{table}"
+    assert (agent.run.workdir / "t.md").read_text() == f"{table}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[1, 2]", "x.json cannot be served: it holds no list of objects."),
+        ("[", "x.json cannot be served: Expecting value: line 1 column 2 (char 1)"),
+        (None, "x.json cannot be served: No such file or directory"),
+    ],
+)
+async def test_api_table_of_something_else_claims_nothing(make_agent: MakeAgent, text: str | None, why: str) -> None:
+    agent = make_agent()
+    if text is not None:
+        (agent.run.workspace / "x.json").write_text(text)
+    assert await agent.work(SERVE) == f"I could not make a table of x.json: Exit code 1\n{why}"
+    assert not (agent.run.workdir / "t.md").exists()
+
+
+AUTHORS = {
+    "commit": ["-c", "user.name=Zoe", "-c", "user.email=z@example.org"],
+    "other": ["-c", "user.name=Al|ice", "-c", "user.email=a@example.org"],
+}
+HISTORY = """\
+# Git history of {name}
+
+3 commits by 2 authors, from 2031-05-31 to 2031-07-01.
+
+## By author
+
+| author | commits | first | last |
+|---|---:|---|---|
+| Al\\|ice | 2 | 2031-06-01 | 2031-07-01 |
+| Zoe | 1 | 2031-05-31 | 2031-05-31 |
+
+## By month
+
+| month | commits | authors |
+|---|---:|---:|
+| 2031-05 | 1 | 1 |
+| 2031-06 | 1 | 1 |
+| 2031-07 | 1 | 1 |
+"""
+
+
+COMMITTED = "2032-01-01T00:00:00 +0000"
+
+
+def repository(folder: Path) -> None:
+    def git(*arguments: str, date: str = "") -> None:
+        env = {**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": COMMITTED} if date else None
+        subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, env=env)
+
+    folder.mkdir()
+    git("init", "-b", "trunk")
+    # The last hour of a month where the author is, and the next month in UTC.
+    git(*AUTHORS["commit"], "commit", "--allow-empty", "-m", "one", date="2031-05-31T23:30:00 -0500")
+    git(*AUTHORS["other"], "commit", "--allow-empty", "-m", "two\n\n3 more\tlines", date="2031-06-01T12:00:00 +0000")
+    git(
+        *AUTHORS["other"],
+        "commit",
+        "--allow-empty",
+        "-m",
+        "",
+        "--allow-empty-message",
+        date="2031-07-01T12:00:00 +0000",
+    )
+
+
+async def test_git_history_of_a_repository_and_of_its_export(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    repository(agent.run.workspace / "repo")
+    answer = await agent.work("Summarise the Git history of repo by author and month in history.md")
+    report = HISTORY.format(name="repo")
+    assert answer == f"I wrote the report history.md:\n\n{report}".rstrip()
+    assert (agent.run.workdir / "history.md").read_text() == report
+    assert not (agent.run.workdir / "imported.git").exists()
+
+    done = await anyio.run_process(["git", "-C", str(agent.run.workspace / "repo"), "fast-export", "--all"])
+    (agent.run.workspace / "repo.fi").write_bytes(done.stdout)
+    await agent.work("Summarise the Git history of repo.fi by author and month in history.md")
+    assert (agent.run.workdir / "history.md").read_text() == HISTORY.format(name="repo.fi")
+
+    # What an earlier import left is not counted: this history has another branch and one commit.
+    text = "commit refs/heads/other\ncommitter Bo <b@example.org> 1950000000 +0000\ndata 1\nx\n"
+    (agent.run.workspace / "small.fi").write_text(text)
+    answer = await agent.work("Summarise the Git history of small.fi by author and month in history.md")
+    assert "1 commit by 1 author, from 2031-10-17 to 2031-10-17." in answer
+
+
+async def test_git_history_of_what_has_none_claims_nothing(make_agent: MakeAgent, stopped: Stopped) -> None:
+    agent = make_agent()
+    answer = await agent.work("Summarise the Git history of no.fi by author and month in history.md")
+    assert answer.startswith("I cannot read the history of no.fi: Exit code 1")
+    repository(agent.run.workspace / "repo")
+    (agent.run.workspace / "repo/inner").mkdir()
+    answer = await stopped(agent.work("Summarise the Git history of repo/inner by author and month in history.md"))
+    assert answer == "Bash failed: Exit code 1\ninner is no Git repository."
+    assert not (agent.run.workdir / "history.md").exists()
+
+
+TEST = "import unittest\n\nimport calc\n\n\nclass T(unittest.TestCase):\n    def test(self):\n        {check}\n"
+REPAIR = "Copy the Python project calc to mended and make its failing test pass"
+
+
+def project(agent: Any, source: str, check: str) -> None:
+    folder: Path = agent.run.workspace / "calc"
+    folder.mkdir()
+    (folder / "calc.py").write_text(source)
+    (folder / "test_calc.py").write_text(TEST.format(check=check))
+
+
+@pytest.mark.parametrize(
+    ("source", "check", "repaired"),
+    [
+        (
+            "def area(a, b):\n    return a + b\n",
+            "self.assertEqual(calc.area(3, 4), 12)",
+            None,
+        ),
+        (
+            "def area(a, b):\n    return a - b\n\n\ndef gap(a, b):\n    return a - b\n",
+            "self.assertEqual((calc.area(3, 4), calc.gap(3, 4)), (7, -1))",
+            "def area(a, b):\n    return a + b\n\n\ndef gap(a, b):\n    return a - b\n",
+        ),
+        (
+            "LIMIT = 9\n\n\ndef small(n):\n    return min(n, LIMIT)\n",
+            "self.assertEqual((calc.small(20), calc.small(1)), (10, 1))",
+            "LIMIT = 10\n\n\ndef small(n):\n    return min(n, LIMIT)\n",
+        ),
+    ],
+)
+async def test_repair_test(make_agent: MakeAgent, source: str, check: str, repaired: str | None) -> None:
+    agent = make_agent()
+    project(agent, source, check)
+    answer = await agent.work(REPAIR)
+    left = (agent.run.workdir / "mended/calc.py").read_text()
+    assert (agent.run.workspace / "calc/calc.py").read_text() == source
+    if repaired is None:
+        assert answer == "I did not repair calc: Exit code 1\nNo small change makes the tests pass."
+        assert left == source
+    else:
+        assert left == repaired
+        assert answer.startswith("I repaired mended/calc.py; its tests pass now:\n\n```diff\n--- calc.py\n")
+        results = [given for tool, given in agent.calls if tool == "Edit"]
+        assert len(results) == 1
+    assert not list(agent.run.workdir.glob("tmp*"))
+
+
+async def test_repair_test_of_a_project_without_a_fault(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    project(agent, "def one():\n    return 1\n", "self.assertEqual(calc.one(), 1)")
+    answer = await agent.work(REPAIR)
+    assert answer == "I did not repair calc: Exit code 1\nThere is nothing to repair: all tests pass."

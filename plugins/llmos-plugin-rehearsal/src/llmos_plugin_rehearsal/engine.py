@@ -43,7 +43,7 @@ def next_message(
 def _play(lesson: Lesson, conversation: Conversation, values: Mapping[str, str]) -> Message:
     makers = [turn for turn in lesson.turns for _ in turn.tools]
     for maker, result in zip(makers, conversation.results, strict=False):
-        if result.failed:
+        if result.failed and not maker.may_fail:
             return _after_failure(maker, result, values)
     if conversation.turn >= len(lesson.turns):
         return Message("The lesson is over.")
@@ -70,7 +70,7 @@ def _after_failure(maker: Turn, result: CallResult, values: Mapping[str, str]) -
 
 
 def _stopped(why: str) -> LLMOSError:
-    fix = "A script cannot find another way: mend the cause, or give a key: export ANTHROPIC_API_KEY=..."
+    fix = "A script cannot find another way: mend the cause, or use a real model: llmos init"
     return LLMOSError("The rehearsal stopped.", why, fix)
 
 

@@ -1,4 +1,7 @@
-"""Goal patterns: a sentence with typed parameters such as ``{{limit:int}}``, matched against whole goals."""
+"""Goal patterns: a sentence with typed parameters such as ``{{limit:int}}``, matched against whole goals.
+
+``{{{{`` stands for a literal ``{{``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import PurePosixPath
 RESERVED = frozenset({"results", "workdir", "workspace"})
 """Names that placeholders use themselves, so no parameter may have them."""
 
-_SLOT = re.compile(r"\{\{(.*?)\}\}")
+_SLOT = re.compile(r"\{\{(\{\{|.*?\}\})")
 _DECLARATION = re.compile(r"([a-z][a-z0-9_]*):([a-z]+)")
 
 
@@ -69,10 +72,10 @@ def _compile(pattern: str) -> tuple[re.Pattern[str], dict[str, str]]:
     regex = ""
     literal = True
     for piece in _SLOT.split(fold(pattern)):
-        if literal:
+        if literal or piece == "{{":
             regex += f"(?i:{re.escape(piece)})"
         else:
-            name, kind = _declared(piece)
+            name, kind = _declared(piece.removesuffix("}}"))
             if name in kinds:
                 raise ValueError(f"the parameter {name} occurs twice")
             kinds[name] = kind

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,6 +16,9 @@ from llmos_plugin_rehearsal.placeholders import names, strings
 
 SHIPPED = Path(__file__).parent / "lessons"
 """The folder of the lessons that come with this plugin."""
+
+NAME = r"^[a-z][a-z0-9-]*$"
+"""What the name of a lesson looks like."""
 
 MAX_LESSON_BYTES = 1_000_000
 """The largest lesson file accepted."""
@@ -28,12 +33,13 @@ ToolUse = Annotated[dict[str, dict[str, JsonValue]], Field(min_length=1, max_len
 class Turn(Record):
     """One message of the model: a text, tool calls, or both.
 
-    ``on_error`` is said, and the conversation ended, if one of the calls fails.
+    ``on_error`` is said, and the conversation ended, if one of the calls fails; with ``may_fail`` it goes on.
     """
 
     text: str = ""
     tools: tuple[ToolUse, ...] = ()
     on_error: str | None = None
+    may_fail: bool = False
 
     @property
     def calls(self) -> Iterator[tuple[str, dict[str, JsonValue]]]:
@@ -47,7 +53,7 @@ class Lesson(Record):
     ``hidden`` keeps a lesson that serves only as the task of a sub-agent out of the list shown to users.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
     goal: str
     about: str
     example: str
@@ -83,6 +89,8 @@ class Lesson(Record):
             raise ValueError(f"turns.{index}: a turn without tools ends the conversation, so it must be the last")
         if turn.on_error is not None and not turn.tools:
             raise ValueError(f"turns.{index}.on_error: there is no tool call that could fail")
+        if turn.may_fail and (turn.on_error is not None or not turn.tools):
+            raise ValueError(f"turns.{index}.may_fail: it is for turns with tools and without on_error")
 
     def _result_names(self, index: int) -> set[str]:
         """The placeholders of all results that are known once the turn's calls have run."""
@@ -97,14 +105,21 @@ def _check_placeholders(value: JsonValue, key: str, known: set[str]) -> None:
                 raise ValueError(f"{at}: {{{{{name}}}}} is unknown here; known are {', '.join(sorted(known))}")
 
 
-def known_lessons(workspace: Path) -> tuple[Lesson, ...]:
-    """The workspace's own lessons, then those shipped whose names it does not take.
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """The lessons that can be played, the first that fits a goal first, and why the others cannot."""
 
-    Reads files. Raises UsageError for a broken lesson.
-    """
-    own = load_lessons(workspace / "lessons")
-    taken = {lesson.name for lesson in own}
-    return own + tuple(lesson for lesson in load_lessons(SHIPPED) if lesson.name not in taken)
+    usable: tuple[Lesson, ...]
+    faults: tuple[UsageError, ...] = ()
+
+
+def known_lessons(workspace: Path) -> Lessons:
+    """The workspace's own lessons, then those shipped whose names it does not take. Reads files."""
+    own, shipped = load_lessons(workspace / "lessons"), load_lessons(SHIPPED)
+    taken = {lesson.name for lesson in own.usable}
+    return Lessons(
+        own.usable + tuple(lesson for lesson in shipped.usable if lesson.name not in taken), own.faults + shipped.faults
+    )
 
 
 def find_lesson(lessons: Sequence[Lesson], goal: str) -> tuple[Lesson, dict[str, str]] | None:
@@ -116,24 +131,39 @@ def find_lesson(lessons: Sequence[Lesson], goal: str) -> tuple[Lesson, dict[str,
     return None
 
 
-def load_lessons(folder: Path) -> tuple[Lesson, ...]:
+def load_lessons(folder: Path) -> Lessons:
     """The lessons of a folder's ``*.yaml`` files by file name; none if there is no such folder.
 
-    Raises UsageError for a file that is no lesson and for a name that two files give.
+    A file that is no lesson, or whose name another one has taken, is a fault that names it: the others can be used.
     """
+    by_name: dict[str, Lesson] = {}
+    faults = []
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".yaml")
+        for path in _files(folder):
+            try:
+                lesson = load_lesson(path)
+                if lesson.name in by_name:
+                    raise _broken(path, f"name: another lesson of this folder is called {lesson.name}")
+                by_name[lesson.name] = lesson
+            except UsageError as error:
+                faults.append(error)
+    except OSError as error:
+        faults.append(UsageError(f"The lessons in {folder} cannot be read.", error.strerror or str(error)))
+    return Lessons(tuple(by_name.values()), tuple(faults))
+
+
+def names_of(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a folder that hold lessons, and the lessons' names. Raises OSError."""
+    for path in _files(folder):
+        with suppress(UsageError):
+            yield path, load_lesson(path).name
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".yaml")
     except FileNotFoundError:
         return ()
-    except OSError as error:
-        raise UsageError(f"The lessons in {folder} cannot be read.", error.strerror or str(error)) from error
-    by_name: dict[str, Lesson] = {}
-    for path in paths:
-        lesson = load_lesson(path)
-        if lesson.name in by_name:
-            raise _broken(path, f"name: another lesson of this folder is called {lesson.name}")
-        by_name[lesson.name] = lesson
-    return tuple(by_name.values())
 
 
 def load_lesson(path: Path) -> Lesson:
@@ -142,6 +172,11 @@ def load_lesson(path: Path) -> Lesson:
         content = path.read_bytes()
     except OSError as error:
         raise _broken(path, error.strerror or str(error)) from error
+    return read_lesson(path, content)
+
+
+def read_lesson(path: Path, content: bytes) -> Lesson:
+    """The lesson that a file with this content holds. Raises UsageError naming the file and the key that is wrong."""
     if len(content) > MAX_LESSON_BYTES:
         raise _broken(path, f"it has {len(content):,} bytes; at most {MAX_LESSON_BYTES:,} are accepted")
     data = _parse(path, content)
@@ -150,7 +185,7 @@ def load_lesson(path: Path) -> Lesson:
     try:
         return Lesson.model_validate(data)
     except ValidationError as error:
-        raise _broken(path, _first_fault(error)) from error
+        raise _broken(path, first_fault(error)) from error
 
 
 def _parse(path: Path, content: bytes) -> object:
@@ -180,7 +215,8 @@ def _check_events(path: Path, events: Iterable[object]) -> None:
             raise _broken(path, "YAML aliases are not accepted")
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
+    """What is wrong first, in words that begin with the key."""
     fault = error.errors(include_url=False)[0]
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])

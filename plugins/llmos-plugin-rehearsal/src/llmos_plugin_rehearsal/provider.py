@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from llmos_core import Billing, ModelReply, ModelRequest, Run, Task, UsageError
+from llmos_core import Billing, ModelReply, ModelRequest, Notice, Run, Task, UsageError
 
 if TYPE_CHECKING:
-    from llmos_plugin_rehearsal.lesson import Lesson
+    from llmos_plugin_rehearsal.lesson import Lesson, Lessons
 
 _STATE = "rehearsal"
 
@@ -42,20 +42,20 @@ class RehearsalProvider:
         return True
 
     def check(self, task: Task, run: Run) -> None:
-        """Raises UsageError with the list of lessons if none matches the goal. Reads files."""
+        """Raises UsageError with the list of lessons if none matches the goal. Reads files; warns of broken ones."""
         from llmos_plugin_rehearsal.lesson import find_lesson, known_lessons
 
-        lessons = known_lessons(run.workspace)
+        lessons = _kept(run) or _keep(run, known_lessons(run.workspace))
         if find_lesson(lessons, task.goal) is None:
             raise UsageError(
                 "No lesson matches this goal.",
                 f"Rehearsal is a scripted model; without a key it knows only these goals:\n{_listed(lessons)}",
-                "For any other goal give a key: export ANTHROPIC_API_KEY=...",
+                "For any other goal say how a model is reached: llmos init (or export ANTHROPIC_API_KEY=...)",
             )
 
     @asynccontextmanager
     async def open(self, request: ModelRequest, run: Run) -> AsyncIterator[ModelReply]:
-        """The next message of the lesson that the conversation is about. Raises UsageError for a broken lesson."""
+        """The next message of the lesson that the conversation is about."""
         from llmos_plugin_rehearsal import wire
         from llmos_plugin_rehearsal.conversation import Conversation
         from llmos_plugin_rehearsal.engine import next_message
@@ -74,14 +74,23 @@ class RehearsalProvider:
             yield ModelReply(200, chunks, (("content-type", kind),))
 
 
-async def _lessons(run: Run) -> tuple[Lesson, ...]:
-    """The lessons of this run, read once, so that a file edited meanwhile changes no conversation."""
+async def _lessons(run: Run) -> Sequence[Lesson]:
     from llmos_plugin_rehearsal.lesson import known_lessons
 
-    if _STATE not in run.state:
-        run.state[_STATE] = await to_thread.run_sync(known_lessons, run.workspace)
-    lessons: tuple[Lesson, ...] = run.state[_STATE]
+    return _kept(run) or _keep(run, await to_thread.run_sync(known_lessons, run.workspace))
+
+
+def _kept(run: Run) -> tuple[Lesson, ...]:
+    """The lessons of this run: they are read once, so that a file edited meanwhile changes no conversation."""
+    lessons: tuple[Lesson, ...] = run.state.get(_STATE, ())
     return lessons
+
+
+def _keep(run: Run, lessons: Lessons) -> tuple[Lesson, ...]:
+    for fault in lessons.faults:
+        run.emit(Notice(level="warning", text=f"{fault.what} {fault.why}. The other lessons are used."))
+    run.state[_STATE] = lessons.usable
+    return lessons.usable
 
 
 async def _chunks(parts: Iterable[bytes]) -> AsyncGenerator[bytes]:
