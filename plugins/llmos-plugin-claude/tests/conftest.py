@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import anyio
 import pytest
+
+from .house import KEY, Belongings
+
+ROUNDS = int(os.environ.get("LLMOS_FAULT_ROUNDS", "1"))
+LIMIT_S = 60
+
+Act = Callable[[], Awaitable[None]]
+InRounds = Callable[[Act], None]
 
 
 @pytest.fixture
@@ -27,3 +38,28 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(path))
     return path
+
+
+@pytest.fixture
+def scripted_model(temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key for the scripted model of a ``house``, and nothing of the user's."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "scripted")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def in_rounds(temporary: Path) -> InRounds:
+    """Runs something LLMOS_FAULT_ROUNDS times, each in a loop of its own; checks that it leaves nothing behind."""
+
+    async def bounded(act: Act) -> None:
+        with anyio.fail_after(LIMIT_S):
+            await act()
+
+    def run(act: Act) -> None:
+        for number in range(ROUNDS):
+            before = Belongings(temporary)
+            anyio.run(bounded, act)
+            assert before.left() == {}, f"round {number + 1}"
+
+    return run

@@ -70,7 +70,7 @@ class FakeRun:
         task: Task | None = None,
     ) -> None:
         self.workdir = self.workspace = workdir
-        self.model = model or AnthropicProvider({"ANTHROPIC_API_KEY": "sk-test"})
+        self.model = model or AnthropicProvider({"ANTHROPIC_API_KEY": "sk-test"}, settings)
         self.task = task or Task(goal="Say something.")
         self.tools = {"Echo": echo or Echo()}
         self.agents = dict(agents or {})
@@ -79,11 +79,21 @@ class FakeRun:
         self.calls: list[ToolCall] = []
         self.asked: list[ModelRequest] = []
         self.judged: list[ToolCall] = []
+        self.ended: dict[str, ToolResult] = {}
         self.verdict = Verdict.allow()
         self.requests_left = 1_000
         self.ask_fault: Exception | None = None
         self.call_fault: Exception | None = None
         self._settings = settings or ClaudeSettings()
+
+    @property
+    def files(self) -> Path:
+        path = self.files_of(self.id)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def files_of(self, run_id: str) -> Path:
+        return self.workdir.parent / "files" / run_id
 
     async def call(self, call: ToolCall) -> ToolResult:
         self.calls.append(call)
@@ -95,6 +105,13 @@ class FakeRun:
     async def judge(self, call: ToolCall) -> Verdict:
         self.judged.append(call)
         return self.verdict
+
+    async def begin(self, call: ToolCall) -> Verdict:
+        self.calls.append(call)
+        return self.verdict
+
+    async def end(self, call_id: str, result: ToolResult) -> None:
+        self.ended[call_id] = result
 
     @asynccontextmanager
     async def ask(self, request: ModelRequest) -> AsyncIterator[ModelReply]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from mcp.types import CallToolRequestParams, CallToolResult
 
-from llmos_core import AgentSpec, ToolDenied, ToolResult, Verdict
+from llmos_core import AgentSpec, ToolCall, ToolDenied, ToolResult, Verdict
 from llmos_plugin_claude.bridge import Bridge
+from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import Echo, FakeRun
 
@@ -141,3 +142,65 @@ async def test_what_the_cli_would_do_by_itself_is_refused(
     assert [event.verdict.rule for event in run.of(ToolDenied)] == [rule]
     assert run.judged == []
     assert run.calls == []
+
+
+NATIVE = ClaudeSettings.model_validate({"native_tools": ["WebSearch"], "mcp_servers": {"x": {"command": "x"}}})
+
+
+async def tell(bridge: Bridge, event: str, **fields: Any) -> Any:
+    """Tell our hook of an event."""
+    [matcher] = bridge.hooks()[event]  # type: ignore[index]
+    [hook] = matcher.hooks
+    return await hook({"hook_event_name": event, **fields}, None, {"signal": None})  # type: ignore[arg-type]
+
+
+async def test_a_native_call_passes_in_two_halves(workdir: Path) -> None:
+    run = FakeRun(workdir, settings=NATIVE)
+    bridge, faults = make(run)
+    for number, name in enumerate(("WebSearch", "mcp__x__y", "mcp__x__z")):
+        assert await announce(bridge, name, f"use-{number}", "agent-1", query=name) is None
+    assert [(call.tool, call.input, call.agent_id) for call in run.calls] == [
+        (name, {"query": name}, "agent-1") for name in ("WebSearch", "mcp__x__y", "mcp__x__z")
+    ]
+    for use in ("use-1", "use-0", "of-the-kernel"):
+        assert await tell(bridge, "PostToolUse", tool_use_id=use, tool_response={}) == {}
+    blocks = [{"type": "text", "text": "a"}, {"type": "image", "data": "b"}]
+    answers = [("use-0", "words"), ("use-1", blocks), ("use-2", None), ("of-the-kernel", "x")]
+    calls = [{"tool_use_id": use, "tool_response": response} for use, response in answers]
+    await tell(bridge, "PostToolBatch", tool_calls=calls)
+    await tell(bridge, "PostToolBatch", tool_calls=calls)
+    ids = [call.id for call in run.calls]
+    assert run.ended == {
+        ids[0]: ToolResult(output="words"),
+        ids[1]: ToolResult(output='a\n{"type": "image", "data": "b"}'),
+        ids[2]: ToolResult(output="null", is_error=True),
+    }
+    assert (faults, run.events) == ([], [])
+
+
+async def test_a_native_call_that_is_refused_never_ends(workdir: Path) -> None:
+    run = FakeRun(workdir, settings=NATIVE)
+    bridge, _ = make(run)
+    run.verdict = Verdict.ask("sure?")
+    assert await announce(bridge, "WebSearch", "use-1", query="x") == "needs approval: sure?"
+    await tell(bridge, "PostToolBatch", tool_calls=[{"tool_use_id": "use-1", "tool_response": "x"}])
+    assert run.ended == {}
+
+
+@pytest.mark.parametrize("name", ["WebFetch", "mcp__xx__y", "mcp__x", "mcp__y__x"])
+async def test_a_native_tool_that_is_not_switched_on_is_refused(workdir: Path, name: str) -> None:
+    run = FakeRun(workdir, settings=NATIVE)
+    bridge, _ = make(run)
+    assert await announce(bridge, name, "use-1")
+    assert run.calls == []
+
+
+async def test_a_gate_that_raises_lets_nothing_pass_and_ends_the_run(workdir: Path) -> None:
+    class Broken(FakeRun):
+        async def begin(self, call: ToolCall) -> Verdict:
+            raise OSError("disk full")
+
+    bridge, faults = make(Broken(workdir, settings=NATIVE))
+    with pytest.raises(OSError, match="disk full"):
+        await announce(bridge, "WebSearch", "use-1")
+    assert [str(fault) for fault in faults] == ["disk full"]

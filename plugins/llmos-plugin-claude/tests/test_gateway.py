@@ -14,7 +14,17 @@ import anyio
 import httpx2
 import pytest
 
-from llmos_core import BudgetError, DeniedError, LLMOSError, Notice, SettingsError, UsageError
+from llmos_core import (
+    BudgetError,
+    DeniedError,
+    LLMOSError,
+    ModelReply,
+    ModelRequest,
+    ModelStalledError,
+    Notice,
+    SettingsError,
+    UsageError,
+)
 from llmos_plugin_claude import gateway as module
 from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.gateway import Gateway
@@ -342,7 +352,31 @@ async def test_a_reply_that_breaks_off_is_seen_to_break_off(workdir: Path, caplo
     [notice] = run.of(Notice)
     assert notice.level == "warning"
     assert notice.text.startswith("A model's reply broke off: RemoteProtocolError")
+    assert gateway.failure == notice.text
     assert gateway.refusal is None
+    assert not gateway.cut.is_set()
+
+
+async def test_a_refusal_within_a_reply_cuts_it_off(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled = ModelStalledError("The model's reply stalled.", "why", "fix")
+
+    @asynccontextmanager
+    async def ask(request: ModelRequest) -> AsyncIterator[ModelReply]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"first"
+            raise stalled
+
+        yield ModelReply(200, chunks())
+
+    async with standing(workdir) as (gateway, run, _, client):
+        monkeypatch.setattr(run, "ask", ask)
+        assert not gateway.cut.is_set()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.post("/v1/messages", content=BODY)
+        assert gateway.cut.is_set()
+        assert gateway.refusal is stalled
+        assert (await client.post("/v1/messages", content=BODY)).status_code == 500
+    assert not run.of(Notice)
 
 
 async def test_it_listens_on_loopback_only_and_takes_no_signal(workdir: Path) -> None:

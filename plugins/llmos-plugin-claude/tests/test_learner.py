@@ -216,20 +216,20 @@ async def test_a_broken_tool_door_ends_the_run(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "fix"),
+    ("status", "kind", "what", "fix"),
     [
-        (500, "api_error", "Try again later."),
-        (401, "authentication_error", "Check ANTHROPIC_API_KEY."),
-        (404, "not_found_error", "Check the model's name."),
+        (500, "api_error", "failed to answer", "Try again later."),
+        (401, "authentication_error", "refused a request", "Check ANTHROPIC_API_KEY."),
+        (404, "not_found_error", "refused a request", "Check the model's name."),
     ],
 )
-async def test_an_error_of_the_model_is_the_runs(workdir: Path, status: int, kind: str, fix: str) -> None:
+async def test_an_error_of_the_model_is_the_runs(workdir: Path, status: int, kind: str, what: str, fix: str) -> None:
     def script(received: Received) -> Any:
         return api_error(status, kind, "so\n it is")
 
     async with machine(workdir, script) as (run, _):
         result = await learn(run, **IMPATIENT)
-    assert failed(result, f"The model refused a request (HTTP {status}).") == "so it is"
+    assert failed(result, f"The model {what} (HTTP {status}).") == "so it is"
     assert result.error is not None
     assert result.error.fix == fix
     assert not run.of(LlmOutput)

@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 
 from llmos_core import ModelProvider, Run, Strategy, Task, UsageError
-from llmos_plugin_claude import learner as module
 from llmos_plugin_claude import plugin
 from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.learner import ESTIMATE_USD, Learner
@@ -23,9 +22,10 @@ from .fakes import FakeRun
 
 def test_what_it_contributes() -> None:
     [strategy] = plugin.llmos_strategies()
-    [provider] = plugin.llmos_models()
+    [provider, login] = plugin.llmos_models(lambda kind: kind())
     assert isinstance(strategy, Strategy)
     assert isinstance(provider, ModelProvider)
+    assert isinstance(login, ModelProvider)
     assert (strategy.name, strategy.learns) == ("LEARNER", True)
     assert plugin.llmos_settings() is ClaudeSettings
 
@@ -34,7 +34,7 @@ COLD = """
 import asyncio, json, sys
 from llmos_plugin_claude import plugin
 from llmos_core import Task
-[learner], [provider] = plugin.llmos_strategies(), plugin.llmos_models()
+[learner], [provider, login] = plugin.llmos_strategies(), plugin.llmos_models(lambda kind: kind())
 settings = plugin.llmos_settings()
 class Run:
     model = provider
@@ -95,13 +95,6 @@ async def test_without_a_model_there_is_no_bid(workdir: Path) -> None:
     bid = await Learner().bid(Task(goal="x"), Modelless(workdir))
     assert bid.refusal is not None
     assert (bid.fit, bid.refusal.what) == (0, "No model is ready.")
-
-
-async def test_without_the_sdk_there_is_no_bid(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    bid = await Learner().bid(Task(goal="x"), FakeRun(workdir))
-    assert bid.refusal is not None
-    assert (bid.refusal.what, bid.refusal.exit_code) == ("The Claude Agent SDK is not installed.", 2)
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,9 @@ class Upstream:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[Upstream]:
+async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Upstream]:
     upstream = Upstream(handler)
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=64 << 20)
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", port, limit=64 << 20)
     upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
@@ -153,7 +153,7 @@ def scripted(script: Script) -> Handler:
             await response.chunk(json.dumps(reply[1]).encode())
             return await response.end()
         await response.start(200, {"content-type": "text/event-stream"})
-        for name, data in _events(reply, received.message["model"], numbers):
+        for name, data in events(reply, received.message["model"], numbers=numbers):
             await response.chunk(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode())
         return await response.end()
 
@@ -164,7 +164,11 @@ def api_error(status: int, kind: str, message: str) -> Failure:
     return status, {"type": "error", "error": {"type": kind, "message": message}}
 
 
-def _events(blocks: list[Block], model: str, numbers: Iterator[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+def events(
+    blocks: list[Block], model: str, output_tokens: int = 20, numbers: Iterator[int] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a streamed message."""
+    numbers = numbers or itertools.count(900_000)
     message = {
         "id": f"msg_{next(numbers):06}",
         "type": "message",
@@ -186,5 +190,8 @@ def _events(blocks: list[Block], model: str, numbers: Iterator[int]) -> Iterator
         yield "content_block_delta", {"index": index, "delta": delta}
         yield "content_block_stop", {"index": index}
     reason = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
-    yield "message_delta", {"delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": 20}}
+    yield (
+        "message_delta",
+        {"delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": output_tokens}},
+    )
     yield "message_stop", {}

@@ -37,12 +37,14 @@ class Gateway:
     """Serves ``POST /v1/messages`` for one run; entered, it gives the base URL.
 
     A request that the model door refuses ends the run: ``refusal`` keeps the error, and every later request gets the
-    same answer. ``failure`` is the message of the last reply from the model's side, if that was an error.
+    same answer. ``cut`` is set where it had begun to answer, so that no status can tell the client. ``failure`` is the
+    message of the last reply from the model's side, if that was an error.
     """
 
     def __init__(self, run: Run, token: str) -> None:
         self.refusal: LLMOSError | None = None
         self.failure = ""
+        self.cut = anyio.Event()
         self._run = run
         self._token = token.encode()
         self._server = _Server(self)
@@ -96,10 +98,14 @@ class Gateway:
                 await self._forward(answer, reply)
             await reply.end()
         except Exception as error:  # noqa: BLE001 - whatever fails here is told to the client, and to the user
-            if reply.started:
-                self._run.emit(Notice(level="warning", text=f"A model's reply broke off: {_describe(error)}"))
-            else:
+            if not reply.started:
                 await _refuse(send, self.refuse(error))
+            elif isinstance(error, LLMOSError):
+                self.refuse(error)
+                self.cut.set()
+            else:
+                self.failure = f"A model's reply broke off: {_describe(error)}"
+                self._run.emit(Notice(level="warning", text=self.failure))
 
     async def _forward(self, answer: ModelReply, reply: _Reply) -> None:
         headers = answer.headers

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-from llmos_core import ModelProvider, Strategy, hookimpl
+from llmos_core import ModelProvider, SettingsOf, Strategy, hookimpl
 
 
 @hookimpl
@@ -18,11 +18,23 @@ def llmos_strategies() -> Iterable[Strategy]:
 
 
 @hookimpl
-def llmos_models() -> Iterable[ModelProvider]:
-    """The Anthropic API, or any server that speaks the same."""
+def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:
+    """The Anthropic API, or any server that speaks the same; and the CLI's own login."""
     from llmos_plugin_claude.anthropic import AnthropicProvider
+    from llmos_plugin_claude.settings import ClaudeSettings
+    from llmos_plugin_claude.subscription import SubscriptionProvider
 
-    return [AnthropicProvider()]
+    ours: ClaudeSettings = settings(ClaudeSettings)
+    return [AnthropicProvider.of_user(ours), SubscriptionProvider(ours)]
+
+
+@hookimpl
+def llmos_native_tools(settings: SettingsOf) -> Iterable[str]:
+    """The CLI's own tools that the settings switch on."""
+    from llmos_plugin_claude.native import NativeTools
+    from llmos_plugin_claude.settings import ClaudeSettings
+
+    return NativeTools(settings(ClaudeSettings)).names
 
 
 @hookimpl
