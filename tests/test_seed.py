@@ -19,7 +19,7 @@ SEED = (
     'project = os.create_project("data_analysis", "Analyze customer data")',
     'result = await os.execute(\n    "Analyze sales trends",\n    project_name="data_analysis"\n)',
     "agents_dict = {\n    agent.name: agent_spec_to_definition(agent)\n    for agent in all_agents\n}",
-    'async def on_stream(event: StreamEvent):\n    if hasattr(event, \'content\'):\n        print(".", end="", flush=True)',
+    'if hasattr(event, \'content\'):\n        print(".", end="", flush=True)',
     'goal="Write a long document",\n    enable_streaming=True,\n    streaming_callback=on_stream\n)',
 )
 """Lines of the seed that run as they stand."""

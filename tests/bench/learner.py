@@ -22,7 +22,7 @@ BARE = Path(__file__).with_name("bare.py")
 
 async def measure(folder: Path, runs: int) -> tuple[Times, Times, list[float]]:
     """Times of the bare script, of ``llmos run``, and the seconds of each verification within the latter."""
-    from llmos_plugin_claude.gateway import Gateway
+    from llmos_plugin_claude.sdk.gateway import Gateway
     from llmos_plugin_rehearsal.provider import RehearsalProvider
 
     bare, ours, verifying = Times(), Times(), list[float]()

@@ -81,7 +81,7 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
 
 
 def test_a_link_to_what_is_no_text_is_told(tmp_path: Path) -> None:
-    os.symlink(b"\xff", os.fsencode(tmp_path / "link"))
+    (tmp_path / "link").symlink_to(os.fsdecode(b"\xff"))
     assert "not UTF-8" in (capture(tmp_path, Bounds()).missing or "")
 
 

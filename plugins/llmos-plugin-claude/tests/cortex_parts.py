@@ -17,8 +17,8 @@ from llmos_core import (
     LLMOSError,
     Result,
 )
-from llmos_plugin_claude.anthropic import AnthropicProvider
-from llmos_plugin_claude.cortex import solve
+from llmos_plugin_claude.cortex.loop import solve
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import Echo, FakeRun

@@ -22,7 +22,7 @@ from llmos_core import (
     ToolResult,
     Verdict,
 )
-from llmos_plugin_claude.anthropic import AnthropicProvider
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
 S = TypeVar("S", bound=BaseModel)

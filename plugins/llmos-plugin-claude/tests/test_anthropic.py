@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos_core import ModelRequest, SettingsError, Task, UsageError
-from llmos_plugin_claude import anthropic as module
-from llmos_plugin_claude.anthropic import CONNECT_AGAIN_S, AnthropicProvider
-from llmos_plugin_claude.credentials import store_key
+from llmos_plugin_claude.models import anthropic as module
+from llmos_plugin_claude.models.anthropic import CONNECT_AGAIN_S, AnthropicProvider
+from llmos_plugin_claude.models.credentials import store_key
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import FakeRun

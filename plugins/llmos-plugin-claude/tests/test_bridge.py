@@ -9,7 +9,7 @@ import pytest
 from mcp.types import CallToolRequestParams, CallToolResult
 
 from llmos_core import AgentSpec, ToolCall, ToolDenied, ToolResult, Verdict
-from llmos_plugin_claude.bridge import Bridge
+from llmos_plugin_claude.sdk.bridge import Bridge
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import Echo, FakeRun

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from llmos_core import ExitCode, ToolOutput
-from llmos_plugin_claude import cli_check, processes, session
+from llmos_plugin_claude.sdk import cli_check, processes, session
 
 from .conftest import InRounds
 from .faulty import FIRST, hang, signalling, stall

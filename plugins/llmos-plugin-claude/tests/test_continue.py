@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmos_core import LLMOS, ExitCode, Notice, Task, UsageError
-from llmos_plugin_claude import access, conversation
+from llmos_plugin_claude.sdk import access, conversation
 
 from .fakes import FakeRun
 from .faulty import FIRST, hang

@@ -20,7 +20,7 @@ from llmos_core import (
     Task,
     ToolResult,
 )
-from llmos_plugin_claude.anthropic import AnthropicProvider
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .cortex_parts import (

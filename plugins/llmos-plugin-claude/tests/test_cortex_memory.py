@@ -77,7 +77,7 @@ async def test_a_conversation_is_only_looked_for_among_the_runs(workdir: Path, n
 
 
 async def test_a_conversation_that_is_too_long_is_not_kept(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmos_plugin_claude.cortex_memory.MAX_BYTES", 10)
+    monkeypatch.setattr("llmos_plugin_claude.cortex.memory.MAX_BYTES", 10)
     async with machine(workdir, turns([text("Done.")])) as (run, _):
         assert (await learn(run)).success
     assert not (run.files / "conversation.json").exists()

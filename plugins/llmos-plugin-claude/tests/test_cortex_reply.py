@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_core import LLMOSError, ModelReply, ModelStalledError
-from llmos_plugin_claude import cortex_reply
-from llmos_plugin_claude.cortex_reply import ModelFailedError, Reply, ToolUse, read_reply
+from llmos_plugin_claude.cortex import reply as cortex_reply
+from llmos_plugin_claude.cortex.reply import ModelFailedError, Reply, ToolUse, read_reply
 
 UNUSABLE = "The model's reply could not be used."
 

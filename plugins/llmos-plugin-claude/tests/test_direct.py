@@ -14,10 +14,10 @@ import pytest
 from claude_agent_sdk import SystemMessage
 
 from llmos_core import ExitCode, ModelRequest, ModelUsed, Notice, Result, SettingsError, Task, UsageError, load_settings
-from llmos_plugin_claude.direct import directly
 from llmos_plugin_claude.learner import Learner
+from llmos_plugin_claude.models.subscription import SubscriptionProvider
+from llmos_plugin_claude.sdk.direct import directly
 from llmos_plugin_claude.settings import ClaudeSettings
-from llmos_plugin_claude.subscription import SubscriptionProvider
 
 from .fakes import FakeRun
 from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use

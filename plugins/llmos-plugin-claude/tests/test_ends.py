@@ -8,7 +8,7 @@ import pytest
 from claude_agent_sdk import CLIConnectionError, CLINotFoundError, ResultMessage
 
 from llmos_core import LLMOSError
-from llmos_plugin_claude.ends import answer_of, lost
+from llmos_plugin_claude.sdk.ends import answer_of, lost
 
 
 def result(**fields: Any) -> ResultMessage:

@@ -25,9 +25,9 @@ from llmos_core import (
     SettingsError,
     UsageError,
 )
-from llmos_plugin_claude import gateway as module
-from llmos_plugin_claude.anthropic import AnthropicProvider
-from llmos_plugin_claude.gateway import Gateway
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
+from llmos_plugin_claude.sdk import gateway as module
+from llmos_plugin_claude.sdk.gateway import Gateway
 
 from .fakes import FakeRun
 from .upstream import Received, Response, serving

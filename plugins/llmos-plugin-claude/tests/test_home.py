@@ -13,15 +13,15 @@ import anyio
 import pytest
 
 from llmos_core import Notice, UsageError
-from llmos_plugin_claude import home as module
-from llmos_plugin_claude.home import private_home, sweep
+from llmos_plugin_claude.sdk import home as module
+from llmos_plugin_claude.sdk.home import private_home, sweep
 
 from .fakes import FakeRun
 
 ABANDONED = """
 import anyio, subprocess, sys
 from pathlib import Path
-from llmos_plugin_claude.home import private_home
+from llmos_plugin_claude.sdk.home import private_home
 
 class Run:
     workdir = Path(sys.argv[1])

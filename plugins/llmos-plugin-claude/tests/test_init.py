@@ -2,146 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pty
 import re
-import select
-import socket
-import subprocess
-import sys
-import termios
-import threading
-import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 import tomlkit
-from click.testing import CliRunner
 
 from llmos_core import LLMOSError
-from llmos_plugin_claude.init import init as command
-from llmos_plugin_claude.probe import find_servers
-from llmos_plugin_claude.user_settings import changed
+from llmos_plugin_claude.setup.probe import find_servers
+from llmos_plugin_claude.setup.user_settings import changed
 
-KEY = "sk-ant-api03-0123456789-never-a-real-key"
+from .init_parts import (
+    KEY,
+    Init,
+    Model,
+    closed_port,
+    config,
+    environment,
+    home,
+    init,
+    nothing_written,
+    server,
+    settings,
+)
 
-
-class Model(BaseHTTPRequestHandler):
-    """A local server with two models; it answers each request with one word."""
-
-    models: ClassVar[list[str]] = []
-    status: ClassVar[int] = 200
-    asked: ClassVar[list[Mapping[str, str]]] = []
-
-    def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": name} for name in self.models]})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.asked.append({name.lower(): value for name, value in self.headers.items()})
-        message = {"content": [{"type": "text", "text": "Hi"}], "usage": {"input_tokens": 9, "output_tokens": 1}}
-        error = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}
-        self._send(self.status, message if self.status == 200 else error)
-
-    def _send(self, status: int, value: Any) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return None
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    Model.models, Model.status = ["qwen3-coder", "gpt-oss"], 200
-    Model.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        try:
-            yield f"http://localhost:{http.server_port}"
-        finally:
-            http.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    (path / "here").mkdir(parents=True)
-    return path
-
-
-@pytest.fixture
-def config(home: Path) -> Path:
-    """Where the user's settings lie; nothing is there."""
-    return home / ".config" / "llmos" / "config.toml"
-
-
-@pytest.fixture
-def environment(home: Path) -> dict[str, str]:
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("ANTHROPIC_", "LLMOS_", "CLAUDE", "XDG_"))}
-    return {**kept, "HOME": str(home)}
-
-
-@dataclass
-class Done:
-    """What came of a command; an error is told as the command line tells it."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Init = Callable[..., Done]
-
-
-@pytest.fixture
-def init(home: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Init:
-    """The command, without a terminal, in this process."""
-    for name in set(os.environ) - set(environment):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(home / "here")
-
-    def run(*arguments: str, stdin: str = "", **variables: str) -> Done:
-        with monkeypatch.context() as patch:
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            result = CliRunner().invoke(command, arguments, input=stdin, standalone_mode=False)
-        error = result.exception
-        if error is not None and not isinstance(error, LLMOSError):
-            raise error
-        code = error.exit_code if error else int(result.return_value or 0)
-        return Done(code, result.stdout, result.stderr + (str(error) if error else ""))
-
-    return run
-
-
-def settings(config: Path) -> dict[str, Any]:
-    return tomllib.loads(config.read_text())
-
-
-def nothing_written(home: Path) -> bool:
-    return sorted(path.name for path in home.iterdir() if path.name != "here") == []
-
-
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+__all__ = ["config", "environment", "home", "init", "server"]
 
 
 def test_a_piped_key_is_stored_where_nobody_else_reads_it(init: Init, home: Path, config: Path) -> None:
@@ -351,123 +237,3 @@ def test_a_change_that_would_lose_something_is_not_made(tmp_path: Path, monkeypa
     monkeypatch.setattr(tomlkit, "dumps", lambda document: 'model.provider = "rehearsal"\n')
     with pytest.raises(LLMOSError, match="cannot be changed"):
         changed("[limits]\nparallel_runs = 2\n", {("model", "provider"): "rehearsal"}, tmp_path / "config.toml")
-
-
-class Terminal:
-    """``llmos init`` on a terminal of its own."""
-
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
-        self.shown = ""
-        # Our own hold on the program's side keeps the terminal open until the program has come to it.
-        self._master, self._slave = pty.openpty()
-        place = os.ttyname(self._slave)
-        # The first terminal that the leader of a session opens is the one that it is controlled by.
-        line = f'exec "$0" "$@" <{place} >{place} 2>&1'
-        self._process = subprocess.Popen(
-            ["sh", "-c", line, sys.executable, "-m", "llmos_core", "init"],
-            cwd=home / "here",
-            env={**environment, "TERM": "xterm"},
-            start_new_session=True,
-        )
-
-    def until(self, text: str) -> None:
-        """Read on until the text is shown."""
-        deadline = time.monotonic() + 60
-        while text not in self.shown:
-            ended = self._process.poll() is not None
-            if not self._read() and (ended or time.monotonic() > deadline):
-                raise AssertionError(f"{text!r} is not shown: {self.shown}")
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._master], [], [], 0.1)
-        if ready:
-            self.shown += os.read(self._master, 4096).decode()
-        return bool(ready)
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def type_hidden(self, text: str) -> None:
-        """The same, once the program has switched the echo off."""
-        deadline = time.monotonic() + 60
-        while termios.tcgetattr(self._master)[3] & termios.ECHO:
-            assert time.monotonic() < deadline, "what is typed is shown"
-        self.type(text)
-
-    def interrupt(self) -> None:
-        """Ctrl-C; again if need be: CPython misses a signal that comes just before it waits for input."""
-        for _ in range(30):
-            self.type("\x03")
-            for _ in range(10):
-                if not self._read() and self._process.poll() is not None:
-                    return
-
-    def end(self) -> int:
-        """The exit code."""
-        deadline = time.monotonic() + 60
-        while self._read() or self._process.poll() is None:
-            assert time.monotonic() < deadline, f"it goes on: {self.shown}"
-        return self._process.returncode
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._master)
-        os.close(self._slave)
-
-
-@pytest.fixture
-def terminal(home: Path, environment: dict[str, str]) -> Iterator[Callable[[], Terminal]]:
-    with ExitStack() as opened:
-        yield lambda: opened.enter_context(closing(Terminal(home, environment)))
-
-
-def test_on_a_terminal_it_asks_and_shows_no_key(terminal: Callable[[], Terminal], config: Path) -> None:
-    first = terminal()
-    first.until("Number, or keep")
-    first.type("1\n")
-    first.until("API key (not shown)")
-    first.type_hidden(f"{KEY}\n")
-    first.until("Next: llmos run")
-    assert first.end() == 0
-    assert KEY not in first.shown
-    stored = config.with_name("credentials.toml")
-    assert KEY in stored.read_text()
-    again = terminal()
-    again.until("Number, or keep")
-    assert f"sonnet, by the key in {stored}" in again.shown
-    again.type("\n")
-    again.until("Next: llmos run")
-    assert again.end() == 0
-    assert settings(config) == {"model": {"provider": "anthropic"}}
-
-
-@pytest.mark.parametrize("stage", ["menu", "key", "login"])
-def test_ctrl_c_at_a_question_writes_nothing(stage: str, terminal: Callable[[], Terminal], home: Path) -> None:
-    asked = terminal()
-    asked.until("Number, or keep")
-    if stage == "key":
-        asked.type("1\n")
-        asked.until("API key (not shown)")
-    if stage == "login":
-        asked.type("2\n")
-        asked.until("Go on?")
-        assert "passed by one response" in asked.shown
-    asked.interrupt()
-    assert asked.end() == 130
-    assert nothing_written(home)
-
-
-def test_a_local_model_is_chosen_on_a_terminal(terminal: Callable[[], Terminal], config: Path, server: str) -> None:
-    asked = terminal()
-    asked.until("Number, or keep")
-    asked.type("3\n")
-    asked.until("Address of the server")
-    asked.type(f"{server}\n")
-    asked.until("Model (qwen3-coder, gpt-oss)")
-    asked.type("unknown\n")
-    asked.until("Error")
-    asked.type("qwen3-coder\n")
-    asked.until("Next: llmos run")
-    assert asked.end() == 0
-    assert settings(config)["plugins"]["claude"] == {"base_url": server, "model": "qwen3-coder"}

@@ -16,8 +16,8 @@ import pytest
 from claude_agent_sdk import ClaudeSDKClient
 
 from llmos_core import AgentSpec, ExitCode, LlmOutput, Notice, Result, Task, ToolDenied, ToolResult, Verdict
-from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.learner import Learner
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
 
 from .fakes import Echo, FakeRun
 from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from llmos_core import AgentSpec, SettingsError, Task, UsageError
 from llmos_core.host.settings import SettingsFile, check_own
-from llmos_plugin_claude import options as module
-from llmos_plugin_claude.bridge import Bridge
 from llmos_plugin_claude.extras import Extras, bringing
-from llmos_plugin_claude.options import agent_spec_to_definition, build_options, cli_environment
 from llmos_plugin_claude.prompt import SYSTEM_PROMPT
+from llmos_plugin_claude.sdk import options as module
+from llmos_plugin_claude.sdk.bridge import Bridge
+from llmos_plugin_claude.sdk.options import agent_spec_to_definition, build_options, cli_environment
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import FakeRun

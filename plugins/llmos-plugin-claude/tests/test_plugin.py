@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from llmos_core import ModelProvider, Run, Strategy, Task, UsageError
 from llmos_plugin_claude import plugin
-from llmos_plugin_claude.anthropic import AnthropicProvider
 from llmos_plugin_claude.learner import ESTIMATE_USD, Learner
+from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
 
 from .fakes import FakeRun

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from llmos_plugin_claude import processes
+from llmos_plugin_claude.sdk import processes
 
 MARK = "LLMOS_TEST_MARK"
 STUBBORN = 'trap "" TERM; echo ready; while :; do sleep 1000; done'

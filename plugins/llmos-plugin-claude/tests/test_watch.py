@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from llmos_core import ModelReply, ModelRequest, ToolCall, ToolResult, Verdict
-from llmos_plugin_claude.watch import Activity
+from llmos_plugin_claude.sdk.watch import Activity
 
 SHORT_S = 0.05
 LONGER_S = 0.2

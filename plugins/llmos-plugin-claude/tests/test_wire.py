@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos_plugin_claude.wire import error_body, error_message
+from llmos_plugin_claude.models.wire import error_body, error_message
 
 
 @given(st.integers(400, 599), st.text())

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmos_plugin_claude.options import agent_spec_to_definition as agent_spec_to_definition
+    from llmos_plugin_claude.sdk.options import agent_spec_to_definition as agent_spec_to_definition
     from llmos_plugin_claude.sdk_client import LLMOSSDKClient as LLMOSSDKClient
 
 __all__ = ["LLMOSSDKClient", "agent_spec_to_definition"]
 
-_HOMES = {"LLMOSSDKClient": "sdk_client", "agent_spec_to_definition": "options"}
+_HOMES = {"LLMOSSDKClient": "sdk_client", "agent_spec_to_definition": "sdk.options"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ ESTIMATE_USD = 0.5
 """What a learned run is expected to cost where its price is not known beforehand, in US dollars."""
 
 _FIT = 0.95
-_SDK, _SESSION = "claude_agent_sdk", "llmos_plugin_claude.session"
+_SDK, _SESSION = "claude_agent_sdk", "llmos_plugin_claude.sdk.session"
 _ONLY_WITH_SDK = ("native_tools", "skills", "claude_plugins", "mcp_servers", "effort", "thinking")
 _INSTALL = 'pip install "llmos-plugin-claude[sdk]"'
 _INSTEAD = f"The Claude Agent SDK is not installed: LLM OS's own agent loop, the cortex, is used. For it: {_INSTALL}"
@@ -61,7 +61,7 @@ class Learner:
                 session = await to_thread.run_sync(import_module, _SESSION)
                 answer = await session.solve(run, prompt, self._extra_environment)
             else:
-                from llmos_plugin_claude import cortex
+                from llmos_plugin_claude.cortex import loop as cortex
 
                 answer = await cortex.solve(run, prompt)
         except LLMOSError as error:

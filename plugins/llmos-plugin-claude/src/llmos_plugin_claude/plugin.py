@@ -20,9 +20,9 @@ def llmos_strategies() -> Iterable[Strategy]:
 @hookimpl
 def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:
     """The Anthropic API, or any server that speaks the same; and the CLI's own login."""
-    from llmos_plugin_claude.anthropic import AnthropicProvider
+    from llmos_plugin_claude.models.anthropic import AnthropicProvider
+    from llmos_plugin_claude.models.subscription import SubscriptionProvider
     from llmos_plugin_claude.settings import ClaudeSettings
-    from llmos_plugin_claude.subscription import SubscriptionProvider
 
     ours: ClaudeSettings = settings(ClaudeSettings)
     return [AnthropicProvider.of_user(ours), SubscriptionProvider(ours)]
@@ -31,7 +31,7 @@ def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:
 @hookimpl
 def llmos_native_tools(settings: SettingsOf) -> Iterable[str]:
     """The CLI's own tools that the settings switch on."""
-    from llmos_plugin_claude.native import NativeTools
+    from llmos_plugin_claude.sdk.native import NativeTools
     from llmos_plugin_claude.settings import ClaudeSettings
 
     return NativeTools(settings(ClaudeSettings)).names

@@ -75,7 +75,7 @@ def system_text(run: Run, settings: ClaudeSettings) -> str:
         raise UsageError(
             f"The system prompt preset {prompt.preset} needs the Claude Agent SDK.",
             "Its text is part of the CLI.",
-            "Install it (pip install claude-agent-sdk), or give the system prompt as text.",
+            'Install it (pip install "llmos-plugin-claude[sdk]"), or give the system prompt as text.',
         )
     return prompt.text
 

@@ -65,14 +65,14 @@ class LLMOSSDKClient:
             fields: further fields of :class:`llmos_core.Task`.
 
         Raises:
-            UsageError: the goal or a field is wrong, or agents or hooks are given and the SDK is not used.
+            UsageError: the goal or a field is wrong, or hooks are given and the SDK is not used.
             WorkspaceError: the project cannot be used.
 
         """
         used = dict(hooks or {}) if enable_hooks else {}
-        if (used or available_agents) and not self._has_sdk():
+        if used and not self._has_sdk():
             raise UsageError(
-                "Hooks and agents of a single call need the Claude Agent SDK.",
+                "Hooks of the SDK need the Claude Agent SDK.",
                 'It is not installed, or the settings say engine = "cortex".',
                 'Install it (pip install "llmos-plugin-claude[sdk]") and leave engine out of the settings.',
             )

@@ -10,7 +10,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmos_core import LLMOSError, Notice, Run, UsageError, write_atomic
-from llmos_plugin_claude.cortex_reply import Block
+from llmos_plugin_claude.cortex.reply import Block
 
 FILE = "conversation.json"
 MAX_BYTES = 16 << 20

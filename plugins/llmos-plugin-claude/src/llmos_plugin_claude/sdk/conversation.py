@@ -41,7 +41,7 @@ async def keep(run: Run, config: Path, session_id: str) -> None:
 
 
 def _lay(run: Run, earlier: str, config: Path) -> str:
-    kept = run.files_of(earlier) / _KEPT if Path(earlier).name == earlier else None
+    kept = run.files_of(earlier) / _KEPT if Path(earlier).name == earlier != ".." else None
     records = list(kept.glob(f"{_PROJECTS}/*/*.jsonl")) if kept else []
     if kept is None or len(records) != 1:
         raise UsageError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from claude_agent_sdk import ClaudeSDKError, CLINotFoundError, ResultMessage
 
 from llmos_core import LLMOSError
-from llmos_plugin_claude.http_errors import LATER, what_and_fix
+from llmos_plugin_claude.models.http_errors import LATER, what_and_fix
 
 _DOCTOR = "Try again, or look with: llmos doctor"
 

@@ -43,7 +43,7 @@ def login_environment() -> dict[str, str]:
 
 async def logged_in(cli_path: str | None) -> bool:
     """Whether the CLI has a login of its own. Imports the SDK. Raises LLMOSError where there is no CLI."""
-    from llmos_plugin_claude.cli_check import find_cli
+    from llmos_plugin_claude.sdk.cli_check import find_cli
 
     environment = {**os.environ, **login_environment()}
     cli = await find_cli(cli_path, environment)

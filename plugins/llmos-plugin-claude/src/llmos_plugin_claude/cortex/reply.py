@@ -10,8 +10,8 @@ from typing import Any, Never
 from pydantic import JsonValue, TypeAdapter
 
 from llmos_core import LLMOSError, ModelReply
-from llmos_plugin_claude.http_errors import LATER
-from llmos_plugin_claude.wire import error_message
+from llmos_plugin_claude.models.http_errors import LATER
+from llmos_plugin_claude.models.wire import error_message
 
 Block = dict[str, Any]
 

@@ -15,8 +15,8 @@ from anyio import to_thread
 from claude_agent_sdk import ClaudeAgentOptions, Message, ResultMessage, SystemMessage
 
 from llmos_core import BudgetError, LLMOSError, ModelUsed, Notice, Run, Usage
-from llmos_plugin_claude.access import OpenAccess, through_gateway
-from llmos_plugin_claude.subscription import LOGIN_VARIABLE, SUBSCRIPTION, login_environment
+from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, login_environment
+from llmos_plugin_claude.sdk.access import OpenAccess, through_gateway
 
 _LOG_IN = f"Log in anew with `claude auth login`, or set {LOGIN_VARIABLE}."
 

@@ -17,12 +17,12 @@ import click
 
 from llmos_core import LLMOS, ExitCode, LLMOSError, SettingsError, UsageError, load_settings, user_file
 from llmos_core.commands import money, print_error, printable, workspace_option
-from llmos_plugin_claude.anthropic import PUBLIC_API, AnthropicProvider
-from llmos_plugin_claude.credentials import VARIABLE, checked_key, credentials_file, key_of, read_key, store_key
-from llmos_plugin_claude.probe import MOST_USD, ask_once, find_servers, models_at
+from llmos_plugin_claude.models.anthropic import PUBLIC_API, AnthropicProvider
+from llmos_plugin_claude.models.credentials import VARIABLE, checked_key, credentials_file, key_of, read_key, store_key
+from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, WEAKER, logged_in
 from llmos_plugin_claude.settings import LOCAL_URL, ClaudeSettings
-from llmos_plugin_claude.subscription import LOGIN_VARIABLE, SUBSCRIPTION, WEAKER, logged_in
-from llmos_plugin_claude.user_settings import Changes, changed, write
+from llmos_plugin_claude.setup.probe import MOST_USD, ask_once, find_servers, models_at
+from llmos_plugin_claude.setup.user_settings import Changes, changed, write
 
 Way = Literal["key", "login", "local", "rehearsal"]
 

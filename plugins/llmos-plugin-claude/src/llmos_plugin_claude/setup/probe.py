@@ -21,7 +21,7 @@ from llmos_core import (
     Task,
     hookimpl,
 )
-from llmos_plugin_claude.wire import error_message
+from llmos_plugin_claude.models.wire import error_message
 
 USUAL_PORTS = {11434: "Ollama", 1234: "LM Studio", 8000: "vLLM", 8080: "llama.cpp"}
 """Where servers of local models listen, unless told otherwise."""

@@ -12,9 +12,9 @@ import anyio
 from claude_agent_sdk import ClaudeAgentOptions, Message
 
 from llmos_core import LLMOSError, Run
-from llmos_plugin_claude.gateway import Gateway
-from llmos_plugin_claude.home import CONFIG, private_home
-from llmos_plugin_claude.options import cli_environment
+from llmos_plugin_claude.sdk.gateway import Gateway
+from llmos_plugin_claude.sdk.home import CONFIG, private_home
+from llmos_plugin_claude.sdk.options import cli_environment
 
 
 class Access(Protocol):

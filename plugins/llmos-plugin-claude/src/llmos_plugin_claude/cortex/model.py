@@ -12,10 +12,10 @@ from itertools import count
 import anyio
 
 from llmos_core import LLMOSError, ModelReply, ModelRequest, Notice, Run
-from llmos_plugin_claude.cortex_reply import Block, ModelFailedError, Reply, read_reply
-from llmos_plugin_claude.http_errors import what_and_fix
+from llmos_plugin_claude.cortex.reply import Block, ModelFailedError, Reply, read_reply
+from llmos_plugin_claude.models.http_errors import what_and_fix
+from llmos_plugin_claude.models.wire import error_message
 from llmos_plugin_claude.settings import ClaudeSettings
-from llmos_plugin_claude.wire import error_message
 
 BACKOFF_S = 0.5
 """The first pause before asking again, in seconds; each further one is twice as long."""

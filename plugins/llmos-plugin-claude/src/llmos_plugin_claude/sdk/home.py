@@ -14,7 +14,7 @@ from anyio import to_thread
 from filelock import FileLock, Timeout
 
 from llmos_core import Notice, Run, UsageError
-from llmos_plugin_claude import processes
+from llmos_plugin_claude.sdk import processes
 
 CONFIG = "CLAUDE_CONFIG_DIR"
 

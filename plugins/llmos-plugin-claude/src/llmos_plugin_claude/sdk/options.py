@@ -12,11 +12,11 @@ from claude_agent_sdk import AgentDefinition, ClaudeAgentOptions
 from claude_agent_sdk.types import McpServerConfig, SystemPromptPreset, ThinkingConfig
 
 from llmos_core import AgentSpec, Run, Task, UsageError
-from llmos_plugin_claude.bridge import AGENT, PREFIX, SERVER, Bridge
 from llmos_plugin_claude.extras import agents_of
-from llmos_plugin_claude.folders import Folders, assemble
-from llmos_plugin_claude.native import SHARED, NativeTools, is_native
 from llmos_plugin_claude.prompt import SystemPrompt, system_prompt
+from llmos_plugin_claude.sdk.bridge import AGENT, PREFIX, SERVER, Bridge
+from llmos_plugin_claude.sdk.folders import Folders, assemble
+from llmos_plugin_claude.sdk.native import SHARED, NativeTools, is_native
 from llmos_plugin_claude.settings import ClaudeSettings, McpServer
 
 MAX_MESSAGE = 64 << 20

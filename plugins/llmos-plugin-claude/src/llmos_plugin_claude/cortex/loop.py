@@ -23,9 +23,10 @@ from llmos_core import (
     ToolResult,
     Verdict,
 )
-from llmos_plugin_claude.cortex_memory import keep, opened
-from llmos_plugin_claude.cortex_model import BACKOFF_S, Model, own_fault
-from llmos_plugin_claude.cortex_reply import Block, ModelFailedError, Reply, ToolUse, unusable
+from llmos_plugin_claude.cortex.memory import keep, opened
+from llmos_plugin_claude.cortex.model import BACKOFF_S, Model, own_fault
+from llmos_plugin_claude.cortex.reply import Block, ModelFailedError, Reply, ToolUse, unusable
+from llmos_plugin_claude.extras import agents_of
 from llmos_plugin_claude.prompt import system_text
 from llmos_plugin_claude.settings import ClaudeSettings
 
@@ -94,7 +95,7 @@ class _Cortex:
 
     def _request(self, agent: _Agent, messages: list[Block]) -> Block:
         tools = [self._schemas[name] for name in agent.tools]
-        if agent.id is None and self._run.agents:
+        if agent.id is None and agents_of(self._run):
             tools = [_delegation(self._run), *tools]
         return {
             "max_tokens": self._settings.max_tokens,
@@ -150,7 +151,7 @@ class _Cortex:
         call = ToolCall(id=id, tool=use.name, input=use.input, agent_id=agent.id)
         if use.fault:
             return self._refuse(call, Verdict.deny(use.fault, "invalid-input"))
-        if use.name == AGENT and self._run.agents:
+        if use.name == AGENT and agents_of(self._run):
             return await self._delegate(call, agent)
         if agent.id is not None and use.name not in agent.tools:
             return self._refuse(call, Verdict.deny(f"There is no tool {use.name} here.", "unknown-tool"))
@@ -172,7 +173,7 @@ class _Cortex:
         if verdict.decision != "allow":
             return self._refuse(call, verdict)
         name, prompt = str(call.input["subagent_type"]), str(call.input["prompt"])
-        agent = self._sub_agent(self._run.agents[name], f"agent-{next(self._agent_numbers)}", parent)
+        agent = self._sub_agent(agents_of(self._run)[name], f"agent-{next(self._agent_numbers)}", parent)
         assert agent.id is not None
         self._run.emit(AgentStarted(agent_id=agent.id, name=name, task=prompt))
         try:
@@ -188,8 +189,10 @@ class _Cortex:
         if parent.id is not None:
             return Verdict.deny("An agent may not start agents.", "nested-agent")
         wanted, prompt = call.input.get("subagent_type"), call.input.get("prompt")
-        if not (isinstance(wanted, str) and wanted in self._run.agents):
-            return Verdict.deny(f"There is no agent {wanted}; there are: {', '.join(self._run.agents)}.", "no-agent")
+        if not (isinstance(wanted, str) and wanted in agents_of(self._run)):
+            return Verdict.deny(
+                f"There is no agent {wanted}; there are: {', '.join(agents_of(self._run))}.", "no-agent"
+            )
         if not (isinstance(prompt, str) and prompt.strip()):
             return Verdict.deny("The agent needs a `prompt` that says what to do.", "invalid-input")
         return await self._run.judge(call)
@@ -224,11 +227,11 @@ def _describe(tool: Tool) -> Block:
 
 
 def _delegation(run: Run) -> Block:
-    agents = "\n".join(f"- {name}: {spec.description}" for name, spec in run.agents.items())
+    agents = "\n".join(f"- {name}: {spec.description}" for name, spec in agents_of(run).items())
     properties: dict[str, Any] = {
         "description": {"type": "string", "description": "What the agent does, in a few words."},
         "prompt": {"type": "string", "description": "What the agent shall do. It sees nothing of this conversation."},
-        "subagent_type": {"type": "string", "enum": list(run.agents), "description": "The agent."},
+        "subagent_type": {"type": "string", "enum": list(agents_of(run)), "description": "The agent."},
     }
     return {
         "name": AGENT,

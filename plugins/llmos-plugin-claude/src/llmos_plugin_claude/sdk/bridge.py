@@ -19,7 +19,7 @@ from mcp.server.context import ServerRequestContext
 
 from llmos_core import LLMOSError, Run, Tool, ToolCall, ToolDenied, Verdict
 from llmos_plugin_claude.extras import agents_of, brought
-from llmos_plugin_claude.native import NativeGate, NativeTools
+from llmos_plugin_claude.sdk.native import NativeGate, NativeTools
 from llmos_plugin_claude.settings import ClaudeSettings
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ import anyio
 from anyio import to_thread
 
 from llmos_core import Billing, LLMOSError, ModelReply, ModelRequest, Run, Task, UsageError
-from llmos_plugin_claude.credentials import VARIABLE, credentials_file, key_of, read_key
+from llmos_plugin_claude.models.credentials import VARIABLE, credentials_file, key_of, read_key
+from llmos_plugin_claude.models.wire import CREDENTIALS, HOP_BY_HOP, Headers, error_body
 from llmos_plugin_claude.settings import BASE_URL, ClaudeSettings
-from llmos_plugin_claude.wire import CREDENTIALS, HOP_BY_HOP, Headers, error_body
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -26,16 +26,16 @@ from claude_agent_sdk import (
 )
 
 from llmos_core import LLMOSError, LlmOutput, Notice, Run
-from llmos_plugin_claude import conversation, processes
-from llmos_plugin_claude.access import Access, OpenAccess
-from llmos_plugin_claude.agents import Agents
-from llmos_plugin_claude.bridge import Bridge
-from llmos_plugin_claude.cli_check import find_cli
-from llmos_plugin_claude.direct import access_for
-from llmos_plugin_claude.ends import answer_of, is_of_sdk, lost, silent
-from llmos_plugin_claude.options import build_options
+from llmos_plugin_claude.sdk import conversation, processes
+from llmos_plugin_claude.sdk.access import Access, OpenAccess
+from llmos_plugin_claude.sdk.agents import Agents
+from llmos_plugin_claude.sdk.bridge import Bridge
+from llmos_plugin_claude.sdk.cli_check import find_cli
+from llmos_plugin_claude.sdk.direct import access_for
+from llmos_plugin_claude.sdk.ends import answer_of, is_of_sdk, lost, silent
+from llmos_plugin_claude.sdk.options import build_options
+from llmos_plugin_claude.sdk.watch import Activity
 from llmos_plugin_claude.settings import ClaudeSettings
-from llmos_plugin_claude.watch import Activity
 
 INTERRUPT_S = 2.0
 """How long the CLI may take to be interrupted."""

@@ -15,7 +15,7 @@ import anyio
 import uvicorn
 
 from llmos_core import BudgetError, DeniedError, LLMOSError, ModelReply, ModelRequest, Notice, Run, UsageError
-from llmos_plugin_claude.wire import CREDENTIALS, Headers, error_body, error_message
+from llmos_plugin_claude.models.wire import CREDENTIALS, Headers, error_body, error_message
 
 MAX_BODY = 64 << 20
 """The largest request taken, in bytes."""

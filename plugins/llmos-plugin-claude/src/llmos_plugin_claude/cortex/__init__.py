@@ -1,0 +1,1 @@
+"""Tasks solved without the SDK: an agent loop of our own."""

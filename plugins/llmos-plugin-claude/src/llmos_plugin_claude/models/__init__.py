@@ -1,0 +1,1 @@
+"""How a model is reached: providers, credentials, the Messages API over HTTP."""

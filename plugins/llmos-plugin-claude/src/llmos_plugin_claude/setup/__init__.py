@@ -1,0 +1,1 @@
+"""``llmos init``: the workspace, and how a model is reached."""
