@@ -87,7 +87,7 @@ def _shortened(request: ModelRequest, price: Price, left: int, meters: Meters) -
     """The request with the longest reply that fits what is left, of those that are of use."""
     spare = left - price.worst_micros(request.with_max_tokens(_FEWEST_TOKENS))
     more = (spare - _DIGITS * price.input * price.cache_write_1h) / price.output if price.output else 0
-    tokens = min(_FEWEST_TOKENS + max(0, int(min(more, sys.maxsize))), request.message.get("max_tokens", sys.maxsize))
+    tokens = int(min(_FEWEST_TOKENS + max(0, more), request.message.get("max_tokens", sys.maxsize)))
     fitting = request.with_max_tokens(tokens)
     thinking = request.message.get("thinking")
     needed = thinking.get("budget_tokens", 0) if isinstance(thinking, Mapping) else 0

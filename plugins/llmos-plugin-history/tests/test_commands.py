@@ -291,7 +291,7 @@ def test_help_has_examples(llmos: Llmos) -> None:
         assert f"llmos {command} last" in shown
         assert "xits with" in shown
     listed = llmos("--help").stdout
-    assert "After a run: see what it changed, take it back, say how it was." in listed
+    assert "Bring the working directory back to the state before RUN" in listed
 
 
 def test_runs_are_completed(environment: Mapping[str, str], tmp_path: Path, run_id: str) -> None:
