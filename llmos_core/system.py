@@ -247,6 +247,9 @@ class LLMOS:
                 run.mode = auction.winner.name
                 for notice in (*auction.bids[run.mode].notices, *_not_followed(auction)):
                     run.emit(Notice(text=notice))
+                if auction.winner.learns:
+                    for sentence in run.rules.told:
+                        run.emit(Notice(text=f"Told to the model, not enforced: {sentence}"))
                 run.emit(ModeChosen(mode=run.mode, reason=auction.reason, bids=auction.offers))
                 run.learns = auction.winner.learns
                 result = await auction.winner.run(task, run)

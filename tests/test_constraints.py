@@ -102,7 +102,6 @@ def test_tools_that_alone_are_allowed(constraint: str, tools: set[str]) -> None:
         ("Without Bash and 'Write'", {"Bash", "Write"}),
         ("Forbidden tools: Bash", {"Bash"}),
         ("Forbid Bash", {"Bash"}),
-        ("No WebSearch", {"WebSearch"}),  # a native tool, which is not known here
     ],
 )
 def test_tools_that_are_forbidden(constraint: str, tools: set[str]) -> None:
@@ -136,10 +135,13 @@ def test_tools_that_are_forbidden(constraint: str, tools: set[str]) -> None:
         "Max length 80 characters",
         "Answer in German",
         "日本語で答える",
+        "No comments",
+        "Do not spend more than a dollar",
+        "Finish in under 5 minutes please",
     ],
 )
 def test_near_misses_are_for_the_model_alone(constraint: str) -> None:
-    assert read(constraint) == Rules()
+    assert read(constraint) == Rules(told=(constraint,))
 
 
 @pytest.mark.parametrize(
@@ -151,19 +153,10 @@ def test_near_misses_are_for_the_model_alone(constraint: str) -> None:
         "Max 10 EUR",
         "max 1,000 dollars",
         "Under €5",
-        "$1,000",
-        "2,5 dollars",
-        "Do not spend more than a dollar",
-        "Don't spend more than $1 on it",
-        "Must cost less than a dollar",
-        "It must not cost more than 2 euros",
         "Budget: a dollar",
         "Max total cost is $1",
         "Max cost $0.00000001",
         "Max 60 seconds per file",
-        "Finish in under 5 minutes please",
-        "Stop after 60 seconds",
-        "Must not take longer than 2 minutes",
         "Max time one minute",
         "Timeout: soon",
         "Max turns: five",
@@ -171,7 +164,7 @@ def test_near_misses_are_for_the_model_alone(constraint: str) -> None:
         "max 1,000 turns",
     ],
 )
-def test_a_limit_never_passes_in_silence(constraint: str) -> None:
+def test_what_begins_like_a_limit_must_be_one(constraint: str) -> None:
     with pytest.raises(UsageError, match="is not understood") as caught:
         read(constraint)
     assert "Max cost $0.10" in caught.value.fix
