@@ -225,3 +225,14 @@ async def test_a_task_within_a_task_may_use_no_more_tools() -> None:
         outcome = await system.execute("go", mode="outer", constraints=["No Echo"])
         assert outcome.output == "Echo was refused: the constraints of this task forbid Echo"
         assert (await system.execute("go", mode="outer")).output == "hello"
+
+
+async def test_what_is_not_enforced_is_said() -> None:
+    class Learning(Script):
+        learns = True
+
+    seen: list[Any] = []
+    task = Task(goal="go", constraints=("Must be Python", "Max 60 seconds", "No Echo"))
+    await system_of(Learning(act)).execute_task(task, seen.append)
+    told = [event.text for event in seen if event.type == "notice"]
+    assert told == ["Told to the model, not enforced: Must be Python"]
