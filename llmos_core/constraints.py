@@ -24,9 +24,9 @@ _TIME = re.compile(
     rf"{_NUMBER} ?(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?){_TAIL}"
 )
 _TURNS = re.compile(rf"(?:{_AT_MOST} )?(?:turns:? )?(?:{_AT_MOST} )?(?P<n>\d{{1,6}})(?: turns?)?{_TAIL}")
-_ALLOWED = re.compile(r"(?i)(?:(?:only )?allowed tools?(?: are)?:?|only (?:the )?tools?:?|tools:) (?P<names>.+)")
-_FORBIDDEN = re.compile(r"(?i)(?:forbidden|disallowed|denied) tools?(?: are)?:? (?P<names>.+)")
-_USE_ONLY = re.compile(r"(?i)(?:use only|only use)(?: the)?(?: tools?:?)? (?P<names>.+?)(?: tools?)?")
+_ALLOWED = re.compile(r"(?i)(?:(?:only )?allowed(?: tools?(?: are)?:?|:)|only (?:the )?tools?:?|tools:) (?P<names>.+)")
+_FORBIDDEN = re.compile(r"(?i)(?:forbidden|disallowed|denied)(?: tools?(?: are)?:?|:) (?P<names>.+)")
+_USE_ONLY = re.compile(r"(?i)(?:you may )?(?:use only|only use)(?: the)?(?: tools?:?)? (?P<names>.+?)(?: tools?)?")
 _DO_WITHOUT = re.compile(
     r"(?i)(?:no|without|forbid|(?:do not|don't|never|must not) (?:use|call|run))(?: (?:the|any))?(?: tools?:?)? "
     r"(?P<names>.+?)(?: tools?)?"
@@ -37,7 +37,7 @@ _LIMIT = re.compile(
     rf"{_AT_MOST} (?:total )?(?:costs?|spend(?:ing)?|budget|time|duration|turns?|[\d.,]* ?(?:{_UNITS}))\b"
     rf"|{_AT_MOST} ?[$€£]|(?:costs?|budget|time|duration|timeout|deadline|turns):"
 )
-_SEPARATOR = re.compile(r",? (?:and|or|nor) |, ?")
+_SEPARATOR = re.compile(r",? (?:and|or|nor) (?:no )?|, ?(?:no )?")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -135,7 +135,7 @@ def _limit(text: str) -> tuple[str, float] | None:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.split()).rstrip(" .!")
+    return " ".join(text.replace("\u2019", "'").split()).rstrip(" .!")
 
 
 def _listed(text: str, known: Mapping[str, str], pattern: re.Pattern[str]) -> frozenset[str]:

@@ -107,7 +107,12 @@ class ModelRequest:
     def with_max_tokens(self, limit: int) -> Self:
         """The same request, which may write no more than ``limit`` tokens."""
         message = {**self.message, "max_tokens": limit}
-        return replace(self, body=json.dumps(message, separators=(",", ":")).encode(), message=message)
+        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        try:
+            body = text.encode()
+        except UnicodeEncodeError:  # half a character: only an escape can stand for it
+            body = json.dumps(message, separators=(",", ":")).encode()
+        return replace(self, body=body, message=message)
 
 
 @dataclass(slots=True)

@@ -228,6 +228,8 @@ class LLMOS:
             task = task.model_copy(update={"continues": continued.stem})
         if parent is not None:
             rules = rules.within(parent.rules)
+            if parent.task.permission_mode == "plan":
+                task = task.model_copy(update={"permission_mode": "plan"})
         machine = self.machine if keep else dataclasses.replace(self.machine, make_journal=lambda _: MemoryJournal())
         if self.workspace is None:
             return KernelRun(machine, new_run_id(), task, _NOWHERE, _NOWHERE, _NOWHERE, rules, parent)

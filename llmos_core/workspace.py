@@ -74,7 +74,8 @@ class Workspace(Record):
         """Make the workspace, or raise WorkspaceError: it is a file, or cannot be written."""
         advice = "Name another place with --workspace DIR or LLMOS_WORKSPACE."
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.state.mkdir(mode=0o700, exist_ok=True)
             self.sessions.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise WorkspaceError(

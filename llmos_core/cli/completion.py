@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from llmos_core.errors import LLMOSError
-
 if TYPE_CHECKING:
     from llmos_core.workspace import Workspace
 
@@ -47,8 +45,8 @@ def _completes(names: Callable[[click.Context, str], Iterable[str]]) -> Complete
         try:
             fitting = (name for name in names(ctx, incomplete) if name.startswith(incomplete))
             return [CompletionItem(name) for name in islice(fitting, _MOST)]
-        except (LLMOSError, OSError):
-            return []  # the command itself tells what is wrong; a shell that completes must not
+        except Exception:  # noqa: BLE001 - the command itself tells what is wrong; a shell that completes must not
+            return []
 
     return complete
 

@@ -201,9 +201,10 @@ class LiveProgress(Progress):
         if self._screen is None:
             self._screen = await anyio.to_thread.run_sync(_make_screen)
         while True:
-            async with self._writing:
-                lines, self._pending = self._pending, []
-                await anyio.to_thread.run_sync(self._screen.paint, lines, self._scene.frame())
+            with anyio.CancelScope(shield=True):  # what is taken must be shown
+                async with self._writing:
+                    lines, self._pending = self._pending, []
+                    await anyio.to_thread.run_sync(self._screen.paint, lines, self._scene.frame())
             await anyio.sleep(_TICK_S)
 
     async def _flush(self) -> None:

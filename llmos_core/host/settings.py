@@ -74,10 +74,19 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     Raises SettingsError for a file that cannot be read or holds an unknown or wrong key.
     """
     path, found, of_user = read_settings(start)
-    settings = validated(Settings, merged(of_user, found), path, ())
+    validated(Settings, of_user, user_file(), ())
+    settings = validated(Settings, merged(_placed(of_user, user_file()), _placed(found, path)), path, ())
     if provider := environ.get("LLMOS_PROVIDER"):
         settings = settings.model_copy(update={"model": ModelSettings(provider=provider)})
     return SettingsFile(path=path, settings=settings, found=found)
+
+
+def _placed(layer: dict[str, Any], file: Path | None) -> dict[str, Any]:
+    """A layer whose workspace is relative to the file that names it."""
+    named = layer.get("workspace")
+    if file is None or not isinstance(named, str) or named.startswith("~"):
+        return layer
+    return {**layer, "workspace": str(file.parent / named)}
 
 
 def check_own(kind: type[BaseModel], name: str, file: SettingsFile) -> None:

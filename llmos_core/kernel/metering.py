@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import anyio
 
 from llmos_core.contracts import ModelReply, ModelRequest
 from llmos_core.errors import BudgetError
@@ -26,16 +28,19 @@ _DIGITS = 12
 class Meters:
     """What a run has used so far, in micro-dollars; ``steps`` counts the tool calls that ended.
 
-    ``held_micros`` is the worst case of the requests that are under way. What a run within a run uses counts for its
-    ``parent`` too, and is bounded by the limits of both.
+    ``held_micros`` is the worst case of the requests that are under way, ``lost_micros`` what replies that broke off
+    may have cost beyond what was counted: both are taken from what is left. What a run within a run uses counts for
+    its ``parent`` too, and is bounded by the limits of both.
     """
 
     limit_usd: float | None = None
     parent: Meters | None = None
     cost_micros: int = 0
     held_micros: int = 0
+    lost_micros: int = 0
     billing: Billing = "free"
     steps: int = 0
+    released: anyio.Event | None = None
 
     @property
     def cost_usd(self) -> float:
@@ -46,13 +51,34 @@ class Meters:
         """What may still be spent; None without a limit."""
         if self.limit_usd is None:
             return None
-        return round(self.limit_usd * 1_000_000) - self.cost_micros - self.held_micros
+        return round(self.limit_usd * 1_000_000) - self.cost_micros - self.held_micros - self.lost_micros
 
     def add(self, cost_micros: int, billing: Billing) -> None:
         for meters in self._chain():
             meters.cost_micros += cost_micros
             if cost_micros or meters.billing == "free":
                 meters.billing = billing
+
+    def lose(self, micros: int) -> None:
+        """A reply broke off, which may have cost so much more."""
+        for meters in self._chain():
+            meters.lost_micros += micros
+
+    @asynccontextmanager
+    async def granted(self, request: ModelRequest, price: Price) -> AsyncIterator[tuple[ModelRequest, int]]:
+        """As :meth:`held`; but where requests under way hold what is missing, it waits for one of them to end."""
+        *_, root = self._chain()
+        with ExitStack() as stack:
+            while True:
+                try:
+                    held = stack.enter_context(self.held(request, price))
+                    break
+                except BudgetError:
+                    if not any(meters.held_micros for meters in self._chain()):
+                        raise
+                    root.released = root.released or anyio.Event()
+                    await root.released.wait()
+            yield held
 
     @contextmanager
     def held(self, request: ModelRequest, price: Price) -> Iterator[tuple[ModelRequest, int]]:
@@ -75,6 +101,9 @@ class Meters:
     def _hold(self, micros: int) -> None:
         for meters in self._chain():
             meters.held_micros += micros
+            if micros < 0 and meters.released is not None:
+                meters.released.set()
+                meters.released = None
 
     def _chain(self) -> Iterator[Meters]:
         meters: Meters | None = self
@@ -152,7 +181,7 @@ class Meter:
         if self.complete and not self._streamed:
             return
         self._pending += chunk
-        if not self._streamed:
+        if not self._streamed or b"\n" not in chunk:
             return
         *lines, rest = self._pending.split(b"\n")
         self._pending = rest if len(rest) <= _MAX_LINE else bytearray()

@@ -51,29 +51,30 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
         raise DeniedError("A model request was refused.", verdict.reason, "Change the rule, or ask for something else.")
     price = price_of(request.model, machine.prices, provider.priced(request.model, run))
     meter = Meter(partial(_tell, run, request.agent_id))
-    with run.meters.held(request, price) as (granted, worst):
-        async with machine.ledger.hold(run.id, request.id, worst, provider.billing) as hold:
-            try:
-                async with AsyncExitStack() as opened:
-                    with begins_within(machine.limits.first_byte_timeout_s):
-                        reply = await opened.enter_async_context(provider.open(granted, run))
-                    chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
-                    opened.push_async_callback(chunks.aclose)  # also where the reader leaves before the end
-                    yield ModelReply(reply.status, meter.watch(replace(reply, chunks=chunks)), reply.headers)
-            finally:
-                # Also where the provider broke before it answered: the request may have been sent, and cost.
-                with anyio.CancelScope(shield=True):
-                    await _settle(run, request, price, meter, hold)
+    async with (
+        run.meters.granted(request, price) as (granted, worst),
+        machine.ledger.hold(run.id, request.id, worst, provider.billing) as hold,
+    ):
+        try:
+            async with AsyncExitStack() as opened:
+                async with begins_within(machine.limits.first_byte_timeout_s):
+                    reply = await opened.enter_async_context(provider.open(granted, run))
+                chunks = watched(reply.chunks, machine.limits.stall_timeout_s)
+                opened.push_async_callback(chunks.aclose)  # also where the reader leaves before the end
+                yield ModelReply(reply.status, meter.watch(replace(reply, chunks=chunks)), reply.headers)
+        finally:
+            # Also where the provider broke before it answered: the request may have been sent, and cost.
+            with anyio.CancelScope(shield=True):
+                await _settle(run, request, price, worst, meter, hold)
 
 
 def _tell(run: KernelRun, agent_id: str | None, text: str) -> None:
     run.emit(LlmDelta(text=text, agent_id=agent_id))
 
 
-async def _settle(run: KernelRun, request: ModelRequest, price: Price, meter: Meter, hold: Hold) -> None:
+async def _settle(run: KernelRun, request: ModelRequest, price: Price, worst: int, meter: Meter, hold: Hold) -> None:
     provider, usage = run.model, meter.usage
     micros = price.micros(usage)
-    await hold.settle(micros, usage, meter.complete)
     used = ModelUsed(
         request_id=request.id,
         provider=provider.name,
@@ -86,3 +87,6 @@ async def _settle(run: KernelRun, request: ModelRequest, price: Price, meter: Me
         agent_id=request.agent_id,
     )
     await run.charge(used)
+    if not meter.complete:
+        run.meters.lose(max(0, worst - micros))
+    await hold.settle(micros, usage, meter.complete)

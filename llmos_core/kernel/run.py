@@ -205,8 +205,11 @@ class KernelRun:
         states = self.machine.states
         if states is None:
             return _NOT_ON_DISK
-        state = capture(self.workdir, self.machine.limits.start_state, states.keep)
-        states.save(self.id, state, moment)
+        try:
+            state = capture(self.workdir, self.machine.limits.start_state, states.keep)
+            states.save(self.id, state, moment)
+        except OSError as error:
+            return TreeState(missing=f"the state of the working directory was not kept: {error}")
         return state
 
     async def keep_end(self) -> None:
@@ -230,7 +233,7 @@ class KernelRun:
         async with scratch_directory(self.scratch_root, f"{self.id}-{self._scratches}") as target:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
-            run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules)
+            run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules, self)
             run._start = start
             try:
                 yield run

@@ -28,9 +28,10 @@ class ChangedError(Exception):
 
 
 def copy_file(source: Path, target: Path) -> str:
-    """Copy the bytes of a file, and return the SHA-256 of what was copied."""
+    """Copy the bytes of a file to one that only its owner may read; gives the SHA-256 of what was copied."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
+    file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with source.open("rb") as reader, os.fdopen(file, "wb") as writer:
         while chunk := reader.read(_CHUNK):
             digest.update(chunk)
             writer.write(chunk)
@@ -106,7 +107,7 @@ class StateStore:
                         needed |= {state.digest for state in self.load(manifest.stem, moment).entries.values()}
             for files in self._files.glob("*"):
                 if files.name < oldest and files.is_dir():
-                    shutil.rmtree(files)
+                    shutil.rmtree(files, ignore_errors=True)
         except (FileNotFoundError, ValueError):
             return  # another process prunes too, or a manifest is damaged: what is needed is not known
         for blob in self._blobs.glob("*/*"):

@@ -17,8 +17,8 @@ from llmos_core.trace.scalars import from_json, shown, to_json, write_yaml
 if TYPE_CHECKING:
     from frontmatter.default_handlers import YAMLHandler
 
-MAX_BYTES = 1 << 20
-"""The largest front matter: room for the longest goal when each of its characters must be escaped."""
+MAX_BYTES = 3 << 20
+"""The largest front matter: room for the longest goal and inputs when each of their characters must be escaped."""
 
 _MAX_DEPTH = 8  # nested collections; libyaml's Python binding crashes the process on very deep ones
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
 import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos_core import LLMOS, BudgetError, Run, Task
+from llmos_core.host.settings import SettingsFile
 from llmos_core.kernel.metering import Meters
 from llmos_core.kernel.pricing import Price
 from tests.parts import Model, Parts, Script, ask, request
@@ -68,3 +73,39 @@ def test_what_is_held_never_passes_a_limit(limit: float, price: Price, asked: li
     for context in held:
         context.__exit__(None, None, None)
     assert (outer.held_micros, inner.held_micros) == (0, 0)
+
+
+async def test_a_reply_that_breaks_off_counts_at_its_worst_for_the_limit() -> None:
+    class Breaking(Model):
+        async def _send(self) -> AsyncIterator[bytes]:
+            yield self.chunks[0]
+            raise OSError("cut off")
+
+    async def act(run: Run) -> str:
+        for _ in range(50):
+            with suppress(OSError):
+                await ask(run, request(max_tokens=4_000))
+        return "done"
+
+    model = Breaking()
+    parts = Parts(strategies=[Script(act)], models=[model])
+    outcome = await LLMOS.in_memory({"parts": parts}).execute("whole", max_cost_usd=0.1)
+    assert outcome.exit_code == 3
+    assert len(model.asked) == 3
+
+
+async def test_a_scratch_run_is_bounded_too(tmp_path: Path) -> None:
+    async def act(run: Run) -> str:
+        await run.start_state()
+        async with run.scratch() as copy:
+            await ask(copy, request(max_tokens=2_000))
+        return "done"
+
+    model = Model()
+    parts = Parts(strategies=[Script(act)], models=[model])
+    settings = SettingsFile()
+    async with LLMOS(tmp_path / "space", settings=settings, discover=False, plugins={"parts": parts}) as system:
+        outcome = await system.execute("whole")
+        refused = await system.execute("whole", max_cost_usd=0.000_001)
+    assert outcome.cost_usd > 0
+    assert (refused.exit_code, len(model.asked)) == (3, 1)

@@ -158,8 +158,18 @@ async def test_an_error_or_a_deadline_of_the_provider_is_its_own() -> None:
     assert await anext(chunks) == b"x"
     with pytest.raises(TimeoutError, match="mine"):
         await anext(chunks)
-    with pytest.raises(TimeoutError, match="mine"), begins_within(10):
-        raise TimeoutError("mine")
+    with pytest.raises(TimeoutError, match="mine"):
+        async with begins_within(10):
+            raise TimeoutError("mine")
+
+
+async def test_a_provider_may_hold_a_scope_of_its_own() -> None:
+    async def scoped() -> AsyncIterator[bytes]:
+        with anyio.fail_after(5):
+            yield b"x"
+            yield b"y"
+
+    assert [chunk async for chunk in watched(scoped(), 10)] == [b"x", b"y"]
 
 
 async def test_a_cancellation_from_outside_is_no_stall() -> None:

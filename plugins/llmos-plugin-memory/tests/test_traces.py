@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,18 +128,19 @@ async def test_a_bad_word_disputes_a_version_until_a_good_one(tmp_path: Path) ->
 async def test_feedback_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     store = MarkdownTraceStore(tmp_path)
     stored = await store.save(trace())
-    (tmp_path / "outcomes.sqlite").mkdir()
-    with pytest.raises(TraceError, match="could not be counted"):
+    (tmp_path / "feedback").write_text("in the way")
+    with pytest.raises(TraceError, match="could not be kept"):
         await store.feedback(stored.trace_id, stored.version, "run-1", good=False)
 
 
-async def test_a_log_of_an_earlier_version_takes_feedback(tmp_path: Path) -> None:
-    """One that was made before there was any."""
+async def test_a_bad_word_outlives_the_log_and_counts_where_it_cannot_be_read(tmp_path: Path) -> None:
     store = MarkdownTraceStore(tmp_path)
     stored = await store.save(trace())
-    await store.record(stored.trace_id, stored.version, "run-1", True)
-    with closing(sqlite3.connect(tmp_path / "outcomes.sqlite")) as log, log:
-        log.execute("DROP TABLE feedback")
     await store.feedback(stored.trace_id, stored.version, "run-1", good=False)
+    (tmp_path / "outcomes.sqlite").write_bytes(b"damaged" * 1_000)
+    await store.record(stored.trace_id, stored.version, "run-2", True)
     [found] = await store.versions(stored.trace_id)
     assert (found.uses, found.disputed) == (1, "its user found run run-1 bad")
+    (tmp_path / f"feedback/{stored.version}.json").write_text("{")
+    [found] = await store.versions(stored.trace_id)
+    assert "cannot be read" in (found.disputed or "")

@@ -116,7 +116,10 @@ class UndoStore:
         """Forget the oldest undos that are done, and what is left of some that never began."""
         places = sorted((path for path in self._root.iterdir() if path.is_dir()), reverse=True)
         for number, place in enumerate(places):
-            record = self.load(place.name)
+            try:
+                record = self.load(place.name)
+            except LLMOSError:
+                continue  # damaged: it is told to whom asks for it, and is no other run's affair
             if record is None or (record.done and number >= _LATEST - 1):
                 self.forget(place.name)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from llmos_core import Record, TraceError, disputed
+from llmos_core import Record, TraceError
 
 _PATIENCE_S = 5.0
 _SCHEMA = """
@@ -17,16 +17,12 @@ CREATE TABLE IF NOT EXISTS outcomes (
     version TEXT NOT NULL, run_id TEXT NOT NULL, at REAL NOT NULL, success INTEGER NOT NULL,
     PRIMARY KEY (version, run_id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS feedback (
-    version TEXT PRIMARY KEY, run_id TEXT NOT NULL, at REAL NOT NULL, good INTEGER NOT NULL, text TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counts (
     version TEXT PRIMARY KEY, uses INTEGER NOT NULL, successes INTEGER NOT NULL,
     last_used REAL NOT NULL, last_success INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 _COUNTED = "SELECT uses, successes, last_used, last_success FROM counts WHERE version = ?"
-_BAD = "SELECT run_id, text FROM feedback WHERE version = ? AND NOT good"
 _COUNT = """
 INSERT INTO counts VALUES (?1, 1, ?2, ?3, ?2) ON CONFLICT (version) DO UPDATE SET
     uses = uses + 1, successes = successes + ?2, last_used = ?3, last_success = ?2
@@ -40,7 +36,6 @@ class Counts(Record):
     successes: int = 0
     last_used: datetime | None = None
     last_success: bool | None = None
-    disputed: str | None = None
 
 
 class OutcomeLog:
@@ -52,11 +47,6 @@ class OutcomeLog:
     def record(self, version: str, run_id: str, at: datetime, success: bool) -> None:
         """Count an outcome; the same run twice has no effect. Raises TraceError where nothing can be written."""
         self._write(at, partial(_count, version, run_id, at, success))
-
-    def feedback(self, version: str, run_id: str, at: datetime, good: bool, text: str) -> None:
-        """Keep the last word of a user on a version. Raises TraceError where nothing can be written."""
-        row = (version, run_id, at.timestamp(), int(good), text)
-        self._write(at, lambda connection: connection.execute("REPLACE INTO feedback VALUES (?, ?, ?, ?, ?)", row))
 
     def _write(self, at: datetime, write: Callable[[sqlite3.Connection], object]) -> None:
         """Write in one transaction. A damaged log is set aside, and another begun."""
@@ -76,21 +66,21 @@ class OutcomeLog:
     def counts(self, version: str) -> Counts:
         """The counts of a version; none where the log cannot be read: it decides nothing, so nothing waits for it."""
         try:
-            counted, said = self._rows(version)
+            row = self._row(version)
         except sqlite3.DatabaseError:
             return Counts()
-        counts = Counts(disputed=disputed(*said) if said else None)
-        if counted is None:
-            return counts
-        uses, successes, last_used, last_success = counted
-        live = {"uses": uses, "successes": successes, "last_success": bool(last_success)}
-        return counts.model_copy(update={**live, "last_used": datetime.fromtimestamp(last_used, UTC)})
+        if row is None:
+            return Counts()
+        uses, successes, last_used, last_success = row
+        used_at = datetime.fromtimestamp(last_used, UTC)
+        return Counts(uses=uses, successes=successes, last_used=used_at, last_success=bool(last_success))
 
-    def _rows(self, version: str) -> tuple[tuple[int, int, float, int] | None, tuple[str, str] | None]:
+    def _row(self, version: str) -> tuple[int, int, float, int] | None:
         if not self._path.exists():
-            return None, None
+            return None
         with self._connect() as connection:
-            return connection.execute(_COUNTED, (version,)).fetchone(), connection.execute(_BAD, (version,)).fetchone()
+            row: tuple[int, int, float, int] | None = connection.execute(_COUNTED, (version,)).fetchone()
+        return row
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

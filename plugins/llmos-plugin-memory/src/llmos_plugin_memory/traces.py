@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from llmos_core import StoredTrace, Trace, TraceError, parse_trace, render_trace, trace_version, write_atomic
+from llmos_plugin_memory.feedback import Feedback, Word
 from llmos_plugin_memory.outcomes import OutcomeLog
 
 _MAX_BYTES = 16 << 20
@@ -25,6 +26,7 @@ class MarkdownTraceStore:
     def __init__(self, root: Path) -> None:
         self._traces = root / "traces"
         self._outcomes = OutcomeLog(root / "outcomes.sqlite")
+        self._feedback = Feedback(root / "feedback")
 
     async def save(self, trace: Trace) -> StoredTrace:
         """Raises TraceError for a trace that would not read back as the same record."""
@@ -61,7 +63,8 @@ class MarkdownTraceStore:
 
     async def feedback(self, trace_id: str, version: str, run_id: str, good: bool, text: str = "") -> None:
         """Raises TraceError where nothing can be written."""
-        await anyio.to_thread.run_sync(self._outcomes.feedback, version, run_id, datetime.now(UTC), good, text)
+        word = Word(run_id=run_id, at=datetime.now(UTC), good=good, text=text)
+        await anyio.to_thread.run_sync(self._feedback.keep, version, word)
 
     def _load(self, path: Path) -> StoredTrace:
         trace, fault, intact = None, None, True
@@ -82,6 +85,7 @@ class MarkdownTraceStore:
             trace=trace,
             intact=intact,
             fault=fault,
+            disputed=self._feedback.disputed(path.stem),
             **self._outcomes.counts(path.stem).model_dump(),
         )
 
