@@ -324,6 +324,11 @@ class Run(Protocol):
         """Working memory of plugins for this run, by plugin or tool name."""
         ...
 
+    @property
+    def left_usd(self) -> float | None:
+        """What this run may still spend, in US dollars, by its own limit and those of the runs it is within."""
+        ...
+
     async def call(self, call: ToolCall) -> ToolResult:
         """The tool door. Denied and failed calls come back as results with ``is_error``."""
         ...

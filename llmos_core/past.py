@@ -29,6 +29,16 @@ class PastRun:
         ended = read_outcome(journal)
         self.outcome: Outcome | None = ended.outcome if ended else None
 
+    @property
+    def directory(self) -> str | None:
+        """Its working directory. A project's own is that of this workspace, wherever that was moved or copied to."""
+        if self.outcome is None or self.outcome.directory is None:
+            return None
+        own = ("projects", self.outcome.project, "output")
+        if Path(self.outcome.directory).parts[-3:] == own:
+            return str(self._journal.parents[3].resolve().joinpath(*own))
+        return self.outcome.directory
+
     def events(self) -> Iterator[AnyEvent]:
         """Its events, in order; a notice stands for a line that cannot be read."""
         return read_events(self._journal, damaged=True)

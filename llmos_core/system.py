@@ -202,7 +202,12 @@ class LLMOS:
             while self._untold:
                 run.warn(self._untold.pop(0))
             result = await self._run(task, run)
-            outcome = await run.finish(self._outcome(run, result, time.monotonic() - started))
+            ended = self._outcome(run, result, time.monotonic() - started)
+            # What was learned is verified within the deadline; what failed is kept in any case.
+            left = task.timeout_s - (time.monotonic() - started) if task.timeout_s and result.success else None
+            with anyio.move_on_after(left):
+                ended = await run.finish(ended)
+            outcome = ended.model_copy(update={"duration_s": round(time.monotonic() - started, 3)})
             return outcome
         finally:
             if outcome is None:

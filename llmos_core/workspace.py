@@ -21,8 +21,12 @@ _RUN_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{6}-[0-9a-f]{6}(\.verify\d*)?")
 
 
 def new_run_id(at: datetime | None = None) -> str:
-    """An id that sorts by time and names the day its journal lies in: ``2026-11-22-142033-a1b2c3``."""
-    return f"{(at or now()):%Y-%m-%d-%H%M%S}-{secrets.token_hex(3)}"
+    """An id that sorts by time and names the day its journal lies in: ``2026-11-22-142033-a1b2c3``.
+
+    Of the last six digits, three are the fraction of the second, and three are random.
+    """
+    at = at or now()
+    return f"{at:%Y-%m-%d-%H%M%S}-{at.microsecond * 4096 // 1_000_000:03x}{secrets.randbelow(4096):03x}"
 
 
 class Project(Record):

@@ -15,6 +15,8 @@ def main() -> NoReturn:
         code = run_command()
     except KeyboardInterrupt:
         code = 130
+    except OSError:
+        code = 1  # there is no room to tell it: standard output is full
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -106,9 +107,9 @@ def run_command() -> int:
         error.show()
         print_json_error(UsageError(error.format_message()))
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told in lines; --debug shows where it came from
         if "--debug" in sys.argv:
-            raise
+            traceback.print_exc()
         return _tell(_leaf(error))
 
 

@@ -22,7 +22,7 @@ def projects() -> None:
     \b
     Examples:
       llmos projects create data_analysis --description "Analyse customer data"
-      llmos run --project data_analysis "Count the files by type and write the table to types.md"
+      llmos run --project data_analysis "Count the files in data by type and write the table to types.md"
     """
 
 

@@ -23,7 +23,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many.")
+@click.option("--last", type=click.IntRange(1, 1_000_000), default=20, show_default=True, metavar="N", help="How many.")
 @workspace_option
 @json_option
 def list_(last: int, workspace: str | None, as_json: bool) -> None:

@@ -53,6 +53,12 @@ class Meters:
             return None
         return round(self.limit_usd * 1_000_000) - self.cost_micros - self.held_micros - self.lost_micros
 
+    @property
+    def left_usd(self) -> float | None:
+        """The least of what all limits leave; None without any."""
+        left = [micros for meters in self._chain() if (micros := meters.left_micros) is not None]
+        return max(0, min(left)) / 1_000_000 if left else None
+
     def add(self, cost_micros: int, billing: Billing) -> None:
         for meters in self._chain():
             meters.cost_micros += cost_micros

@@ -120,6 +120,10 @@ class KernelRun:
         return self._model
 
     @property
+    def left_usd(self) -> float | None:
+        return self.meters.left_usd
+
+    @property
     def files(self) -> Path:
         path = self.files_of(self.id)
         path.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,10 @@ class FakeRun:
     def files_of(self, run_id: str) -> Path:
         return self.workdir.parent / "files" / run_id
 
+    @property
+    def left_usd(self) -> float | None:
+        return self.task.max_cost_usd
+
     async def call(self, call: ToolCall) -> ToolResult:
         self.calls.append(call)
         if self.call_fault:

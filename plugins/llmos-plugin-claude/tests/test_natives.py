@@ -326,7 +326,7 @@ async def test_skills_plugins_and_servers_of_the_user(tmp_path: Path) -> None:
     conversation = upstream.requests[-1].body.decode()
     assert "The body of greet." in conversation
     assert "The body of wave." in conversation
-    assert (tmp_path / "hooked").exists()
+    assert not (tmp_path / "hooked").exists()  # hooks of folders would act past the gate, or change what it judged
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_undo(llmos: Llmos, run_id: str, place: Path) -> None:
     assert again.stdout.startswith(f"Run {run_id} was undone already on ")
     assert "It was undone on " in llmos("diff", "last", "--stat").stderr
     back = llmos("undo", "last", "--back", "--yes")
-    assert f"Run {run_id} is no more undone. Undo it again with: llmos undo {run_id}" in back.stdout
+    assert f"Run {run_id} is no longer undone. Undo it again with: llmos undo {run_id}" in back.stdout
     assert seen(place) == end
     assert llmos("undo", "last", "--back", "--yes").returncode == 2
 

@@ -122,7 +122,7 @@ class ClaudeSettings(BaseModel):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: Literal["adaptive", "disabled"] | Annotated[int, Field(ge=1024)] | None = None
     permission_mode: Mode | None = Field(default=None, json_schema_extra=OWN)
-    native_tools: tuple[NativeTool, ...] = ()
+    native_tools: tuple[NativeTool, ...] = Field(default=(), json_schema_extra=OWN)
     skills: tuple[Folder, ...] = Field(default=(), json_schema_extra=OWN)
     claude_plugins: tuple[Folder, ...] = Field(default=(), json_schema_extra=OWN)
     mcp_servers: dict[ServerName, McpServer] = Field(default_factory=dict, json_schema_extra=OWN)

@@ -43,6 +43,8 @@ class Follower:
     async def bid(self, task: Task, run: Run) -> Bid:
         if task.relearn:
             return Bid.cannot(UsageError("The goal is to be learned anew."))
+        if task.permission_mode == "plan":
+            return Bid.cannot(UsageError("A run that may only plan follows nothing."))
         if task.continues is not None:
             return Bid.cannot(UsageError("A conversation that goes on is nothing to be followed."))
         candidates = [candidate for matcher in run.matchers for candidate in await matcher.propose(task, run)]

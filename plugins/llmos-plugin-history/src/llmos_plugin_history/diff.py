@@ -55,7 +55,7 @@ def diff(run: str, paths: tuple[str, ...], stat: bool, workspace: str | None, as
 def _relative(path: str, past: PastRun) -> str:
     """A path as states name it: relative to the working directory."""
     place = PurePosixPath(path)
-    directory = past.outcome.directory if past.outcome else None
+    directory = past.directory
     if directory and place.is_absolute() and place.is_relative_to(directory):
         place = place.relative_to(directory)
     return str(place)

@@ -62,7 +62,7 @@ def undo(
         echo("Nothing was changed.", err=True)
     else:
         again = f"Undo it again with: llmos undo {past.id}" if back else f"Take it back: llmos undo --back {past.id}"
-        echo(f"Run {past.id} is {'no more' if back else 'now'} undone. {again}")
+        echo(f"Run {past.id} is {'no longer' if back else 'now'} undone. {again}")
     for note in notes:
         echo(note, err=True)
 
@@ -76,7 +76,7 @@ def _nothing_to_do(store: UndoStore, past: PastRun, as_json: bool) -> bool:
         state, directory = "undone", record.directory
     elif record is None and _same(past):
         told, state = f"Run {past.id} changed nothing in its working directory.", "unchanged"
-        directory = (past.outcome.directory if past.outcome else None) or ""
+        directory = past.directory or ""
     else:
         return False
     if as_json:

@@ -50,10 +50,11 @@ def make_plan(store: UndoStore, past: PastRun, directory: str | None, *, back: b
         if back:
             raise UsageError(f"Run {past.id} is not undone.", fix=f"Undo it with: llmos undo {past.id}")
         before, after = kept_states(past)
-        place = _find_directory(past.outcome.directory if past.outcome else None, directory, past.id)
+        place = _find_directory(past.directory, directory, past.id)
         record = _new_record(past.id, place, before, after)
     else:
-        place = _find_directory(record.directory, directory, past.id)
+        moved = past.directory is not None and Path(past.directory).parts[-3:] == Path(record.directory).parts[-3:]
+        place = _find_directory(past.directory if moved else record.directory, directory, past.id)
         record = record.model_copy(update={"directory": str(place)})
     for other in store.unfinished(record.directory):
         if other != past.id:

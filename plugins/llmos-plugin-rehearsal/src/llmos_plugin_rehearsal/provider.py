@@ -45,6 +45,8 @@ class RehearsalProvider:
         """Raises UsageError with the list of lessons if none matches the goal. Reads files; warns of broken ones."""
         from llmos_plugin_rehearsal.lesson import find_lesson, known_lessons
 
+        if task.continues is not None:
+            raise UsageError("A scripted model cannot go on with a conversation.", "It plays lessons from their start.")
         lessons = _kept(run) or _keep(run, known_lessons(run.workspace))
         if find_lesson(lessons, task.goal) is None:
             raise UsageError(

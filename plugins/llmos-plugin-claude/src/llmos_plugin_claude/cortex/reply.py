@@ -190,8 +190,11 @@ def _use(block: Block, streamed: str) -> ToolUse:
     id, name = block["id"], block["name"]
     if not (isinstance(id, str) and id and isinstance(name, str)):
         raise TypeError("a tool call without an id or a name")
+    name = _text(name)
     try:
-        return ToolUse(id, name, _INPUT.validate_python(_loads(streamed) if streamed else block.get("input") or {}))
+        input = _INPUT.validate_python(_loads(streamed) if streamed else block.get("input") or {})
+        json.dumps(input, ensure_ascii=False).encode()  # a half of a character would be refused in the next request
+        return ToolUse(id, name, input)
     except (ValueError, RecursionError):
         return ToolUse(id, name, {}, f"the input is no JSON object: {_text(streamed)[:200]}")
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import anyio
 
 from llmos_core import Billing, ModelRequest, Run, Task, UsageError
+from llmos_plugin_claude.environment import bare_environment
 from llmos_plugin_claude.settings import ClaudeSettings
 
 LOGIN_VARIABLE = "CLAUDE_CODE_OAUTH_TOKEN"
@@ -25,20 +26,12 @@ WEAKER = (
 _STATUS_S = 30.0
 
 
-def login_environment() -> dict[str, str]:
-    """The variables to set for the CLI so that it uses its login; all else it has of the user's environment."""
-    return {
-        # A key would go before the login.
-        "ANTHROPIC_API_KEY": "",
-        "ANTHROPIC_AUTH_TOKEN": "",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_TELEMETRY": "1",
-        "ENABLE_TOOL_SEARCH": "false",
-        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-        "CLAUDE_AGENT_SDK_DISABLE_BUILTIN_AGENTS": "1",
-        "CLAUDE_CODE_FORK_SUBAGENT": "0",
-    }
+def login_environment(parent: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables to set for the CLI so that it uses its login: of the user's it has the harmless ones, and those
+    that say where the login lies and which server it is for.
+    """
+    # A key would go before the login; it is among what is emptied.
+    return bare_environment(parent, "HOME", "CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL", LOGIN_VARIABLE)
 
 
 async def logged_in(cli_path: str | None) -> bool:

@@ -37,6 +37,10 @@ _HOOK_TIMEOUT_S = 86_400.0
 _AFTER_MESSAGE = cast("HookEvent", "PostToolBatch")
 
 
+_JUDGING = ("PreToolUse", "PermissionRequest")
+"""The hooks that could rewrite a call."""
+
+
 class Bridge:
     """Serves the tools of one run, and lets the CLI execute its own where they are switched on.
 
@@ -80,7 +84,7 @@ class Bridge:
             ours |= {"PostToolUse": [_guarding(self._executed)], _AFTER_MESSAGE: [_guarding(self._answered)]}
         for event, matchers in self._hooks_brought.items():
             held = [replace(matcher, hooks=[_held(hook) for hook in matcher.hooks]) for matcher in matchers]
-            ours[event] = [*ours.get(event, ()), *(held if event == "PreToolUse" else matchers)]
+            ours[event] = [*ours.get(event, ()), *(held if event in _JUDGING else matchers)]
         return ours
 
     async def _call(
@@ -164,8 +168,14 @@ def _held(hook: HookCallback) -> HookCallback:
         seen: Mapping[str, Any] = event
         told: Any = answer.get("hookSpecificOutput") if isinstance(answer, dict) else None
         # The kernel's own tools are judged when they are called, with the input that they get.
-        if isinstance(told, dict) and "updatedInput" in told and not seen["tool_name"].startswith(PREFIX):
-            return _denial(Verdict.deny(f"A hook may not rewrite the input of {seen['tool_name']}."))
+        if not isinstance(told, dict) or seen["tool_name"].startswith(PREFIX):
+            return answer
+        reason = f"A hook may not rewrite the input of {seen['tool_name']}."
+        if "updatedInput" in told:
+            return _denial(Verdict.deny(reason))
+        if "updatedInput" in (told.get("decision") or {}):
+            refused: Any = {**told, "decision": {"behavior": "deny", "message": reason}}
+            return {"hookSpecificOutput": refused}
         return answer
 
     return held

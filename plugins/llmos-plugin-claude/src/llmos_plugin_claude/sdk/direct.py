@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio import to_thread
-from claude_agent_sdk import ClaudeAgentOptions, Message, ResultMessage, SystemMessage
+from anyio import TemporaryDirectory, to_thread
+from claude_agent_sdk import ClaudeAgentOptions, Message, ResultMessage, StreamEvent, SystemMessage
 
-from llmos_core import BudgetError, LLMOSError, ModelUsed, Notice, Run, Usage
+from llmos_core import BudgetError, LlmDelta, LLMOSError, ModelUsed, Notice, Run, Usage
 from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, login_environment
 from llmos_plugin_claude.sdk.access import OpenAccess, through_gateway
 
@@ -54,8 +54,8 @@ class _Spent:
 class DirectAccess:
     """The CLI asks the model itself. What that costs is what the CLI says: at the end, in its result or its record."""
 
-    def __init__(self, run: Run, environ: Mapping[str, str]) -> None:
-        self.environment = login_environment()
+    def __init__(self, run: Run, environ: Mapping[str, str], temporary: str) -> None:
+        self.environment = {**login_environment(), "CLAUDE_CODE_TMPDIR": temporary}
         self.config = Path(environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
         self.secrets = tuple(token for token in (environ.get(LOGIN_VARIABLE, ""),) if token)
         self.refusal: LLMOSError | None = None
@@ -78,8 +78,8 @@ class DirectAccess:
         return self.refusal
 
     def options(self, options: ClaudeAgentOptions) -> ClaudeAgentOptions:
-        """The limit of the task becomes the CLI's, which checks it after each response."""
-        return replace(options, max_budget_usd=self._run.task.max_cost_usd)
+        """What is left to spend becomes the CLI's limit, which it checks after each response; it tells its text."""
+        return replace(options, max_budget_usd=self._run.left_usd, include_partial_messages=True)
 
     async def heard(self, message: Message) -> None:
         """Note the session's beginning, and book its result."""
@@ -87,6 +87,8 @@ class DirectAccess:
             # A session that is gone on with brings the cost of its past, which was booked then.
             self._session, self._told = str(message.data.get("session_id", "")), False
             self._booked = await self._recorded() or _Spent()
+        if isinstance(message, StreamEvent) and (text := message.event.get("delta", {}).get("text")):
+            self._run.emit(LlmDelta(text=text))
         if isinstance(message, ResultMessage):
             self._told = True
             await self._book(_Spent(message.total_cost_usd or 0.0, message.model_usage or {}))
@@ -150,12 +152,13 @@ def _last_cost(config: Path, session: str) -> _Spent | None:
 @asynccontextmanager
 async def directly(run: Run, environ: Mapping[str, str] = os.environ) -> AsyncIterator[DirectAccess]:
     """Opens this way for a run; at the end, what is still open is booked."""
-    access = DirectAccess(run, environ)
-    try:
-        yield access
-    finally:
-        with anyio.CancelScope(shield=True):
-            await access.settle()
+    async with TemporaryDirectory(prefix="llmos-cli-", ignore_cleanup_errors=True) as temporary:
+        access = DirectAccess(run, environ, temporary)
+        try:
+            yield access
+        finally:
+            with anyio.CancelScope(shield=True):
+                await access.settle()
 
 
 def access_for(run: Run) -> OpenAccess:

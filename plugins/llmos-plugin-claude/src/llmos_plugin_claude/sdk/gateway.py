@@ -22,6 +22,7 @@ MAX_BODY = 64 << 20
 
 _MAX_TOLD = 64 << 10
 _CLOSE_S = 2.0
+_TAKEN_S = 120.0
 _KEEP_ALIVE_S = 3600
 _STATUS = {BudgetError: 402, DeniedError: 403, UsageError: 400}
 
@@ -109,6 +110,11 @@ class Gateway:
 
     async def _forward(self, answer: ModelReply, reply: _Reply) -> None:
         headers = answer.headers
+        if 300 <= answer.status < 400:
+            # The CLI would follow it, past this door.
+            to = dict(headers).get("location", "another place")
+            fix = "Correct the address: ANTHROPIC_BASE_URL, or base_url and upstream_url in the settings."
+            raise LLMOSError("The model's server sends its requests elsewhere.", f"HTTP {answer.status}: {to}", fix)
         if answer.status == 401:
             # Left alone, the CLI would ask for three minutes with a key that is wrong.
             headers = (*headers, ("x-should-retry", "false"))
@@ -134,7 +140,11 @@ class _Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, chunk: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        with anyio.move_on_after(_TAKEN_S) as scope:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if scope.cancelled_caught:
+            why = f"It took nothing of a reply for {_TAKEN_S:g} s."
+            raise LLMOSError("The Claude Code CLI hung.", why, "Try again, or look with: llmos doctor")
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -88,6 +88,7 @@ def _parent(workdir: Path) -> Path:
 
 def _make(parent: Path) -> Path:
     home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    (home / _LOCK).touch()  # from now on the sweep knows it
     for name in ("home", "config", "tmp"):
         (home / name).mkdir()
     return home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -12,6 +13,7 @@ from claude_agent_sdk import AgentDefinition, ClaudeAgentOptions
 from claude_agent_sdk.types import McpServerConfig, SystemPromptPreset, ThinkingConfig
 
 from llmos_core import AgentSpec, Run, Task, UsageError
+from llmos_plugin_claude.environment import bare_environment
 from llmos_plugin_claude.extras import agents_of
 from llmos_plugin_claude.prompt import SystemPrompt, system_prompt
 from llmos_plugin_claude.sdk.bridge import AGENT, PREFIX, SERVER, Bridge
@@ -22,14 +24,8 @@ from llmos_plugin_claude.settings import ClaudeSettings, McpServer
 MAX_MESSAGE = 64 << 20
 """The longest line of the CLI's output taken, in bytes: it must hold the input of any tool call."""
 
-_PASSED_ON = frozenset(
-    {
-        *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM"),
-        *("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"),
-        # The SDK sets this one itself, unless it is told otherwise.
-        "CLAUDE_CODE_ENTRYPOINT",
-    }
-)
+# Skills and plugins bring texts and tools. What they would execute past the gate, or change behind it, is off.
+_SETTINGS = json.dumps({"disableAllHooks": True, "disableSkillShellExecution": True})
 # What a task's variables may not touch: where the CLI's requests go, where its files lie, what code it loads.
 _RESERVED = re.compile(
     r"(ANTHROPIC|CLAUDE|LLMOS|BUN|LD|DYLD|XDG|DISABLE)_.*|NODE_(OPTIONS|TLS_.*|EXTRA_.*)|.*_PROXY"
@@ -63,6 +59,7 @@ async def build_options(
         allowed_tools=[f"mcp__{SERVER}", *delegating, *natives.let_through()],
         strict_mcp_config=True,
         setting_sources=[],
+        settings=_SETTINGS,
         plugins=[{"type": "local", "path": str(path)} for path in folders.paths],
         skills=list(folders.skills) or None,
         hooks=bridge.hooks(),
@@ -99,26 +96,14 @@ def agent_spec_to_definition(spec: AgentSpec, tools: Collection[str] | None = No
 
 
 def cli_environment(url: str, token: str, home: Path, parent: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables to set for the CLI.
-
-    The SDK lets the CLI inherit ours, so all but a few harmless ones are emptied here.
-    """
-    emptied = {name: "" for name in parent if name not in _PASSED_ON and not name.startswith("LC_")}
-    return emptied | {
+    """The variables to set for the CLI, which reaches its model through the gateway."""
+    return bare_environment(parent) | {
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": token,
         "ANTHROPIC_AUTH_TOKEN": "",
         "HOME": str(home / "home"),
         "CLAUDE_CONFIG_DIR": str(home / "config"),
         "CLAUDE_CODE_TMPDIR": str(home / "tmp"),
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_TELEMETRY": "1",
-        "ENABLE_TOOL_SEARCH": "false",
-        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-        # No agents but those of the run.
-        "CLAUDE_AGENT_SDK_DISABLE_BUILTIN_AGENTS": "1",
-        "CLAUDE_CODE_FORK_SUBAGENT": "0",
     }
 
 

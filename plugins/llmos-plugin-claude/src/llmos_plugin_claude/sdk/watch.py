@@ -10,6 +10,9 @@ import anyio
 
 from llmos_core import ModelReply, ModelRequest, Run, ToolCall, ToolResult, Verdict
 
+LONGEST_NATIVE_S = 600.0
+"""A call that the CLI executes itself ends by then: so long may its Bash take."""
+
 
 class Activity:
     """What the CLI of a run is seen to do: its messages, and what it has the kernel do."""
@@ -42,7 +45,7 @@ class Activity:
         """Returns when nothing has been heard for so long, and the CLI waits for nothing of ours."""
         while True:
             left = self._last + limit_s - anyio.current_time()
-            if left <= 0 and not self._under_way and not self.native:
+            if left <= 0 and not self._under_way and (not self.native or left <= -LONGEST_NATIVE_S):
                 return
             await anyio.sleep(left if left > 0 else limit_s)
 

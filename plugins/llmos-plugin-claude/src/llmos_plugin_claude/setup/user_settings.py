@@ -42,6 +42,7 @@ def write(path: Path, text: str) -> None:
     """Put the text in the place of the settings file, or of what a link in its place leads to. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     write_atomic(target, text.encode(), mode)
 
