@@ -74,7 +74,9 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
         if reason is None:
             return provider
         reasons.append(f"{provider.name}: {reason}")
-    raise UsageError("No model is ready.", "; ".join(reasons), "" if candidates else INSTALL)
+    raise UsageError(
+        "No model is ready.", "; ".join(reasons), "Say how one is reached: llmos init" if candidates else INSTALL
+    )
 
 
 def _trace_store(host: Host, settings: Settings, workspace: Workspace | None) -> TraceStore:

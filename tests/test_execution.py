@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from llmos_core import LLMOS, Event, Result, Run, RunInterruptedError, Task
+from llmos_core import LLMOS, Event, Outcome, Result, Run, RunInterruptedError, Task
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile
 from tests.parts import Echo, Model, Parts, Script, ask, call
 
@@ -236,3 +236,14 @@ async def test_what_is_not_enforced_is_said() -> None:
     await system_of(Learning(act)).execute_task(task, seen.append)
     told = [event.text for event in seen if event.type == "notice"]
     assert told == ["Told to the model, not enforced: Must be Python"]
+
+
+async def test_the_deadline_holds_for_what_comes_after_the_answer_too() -> None:
+    async def llmos_stop(outcome: Outcome, run: Run) -> Outcome:
+        await anyio.sleep_forever()
+        return outcome
+
+    with anyio.fail_after(30):
+        outcome = await system_of(Script(act), llmos_stop=llmos_stop).execute("go", timeout_s=0.3)
+    assert (outcome.success, outcome.output) == (True, "go")
+    assert outcome.duration_s >= 0.3

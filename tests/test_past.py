@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,15 @@ def test_runs_show_takes_the_same_names(llmos: Llmos) -> None:
     unknown = llmos("runs", "show", "zzz")
     assert unknown.returncode == 2
     assert unknown.stderr == b"Error: There is no run zzz.\nSee the runs with: llmos runs list\n"
+
+
+async def test_a_projects_directory_is_that_of_this_workspace(tmp_path: Path) -> None:
+    outcome = await system_in(tmp_path / "space").execute("go", project_name="sales")
+    shutil.copytree(tmp_path / "space", tmp_path / "copy")
+    for place in ("space", "copy"):
+        past = system_in(tmp_path / place).past("last")
+        assert (past.id, past.directory) == (outcome.run_id, str(tmp_path / place / "projects/sales/output"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    await system_in(tmp_path / "space").execute("go", directory=str(elsewhere))
+    assert system_in(tmp_path / "space").past("last").directory == str(elsewhere)
