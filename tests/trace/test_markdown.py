@@ -348,7 +348,7 @@ def test_an_edited_trace_is_read_but_no_longer_verified(golden: Path) -> None:
         {"steps": (step(arguments={"a": 10**5000}),)},
         {"estimated_cost_usd": float("inf")},
         {"answer": "x" * (16 << 20)},
-        {"unverified_reason": "x" * (1 << 20)},
+        {"unverified_reason": "x" * (3 << 20)},
     ],
     ids=lambda change: next(iter(change)),
 )
