@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from .house import KEY, Belongings
 
 ROUNDS = int(os.environ.get("LLMOS_FAULT_ROUNDS", "1"))
 LIMIT_S = 60
+
+# In the background of a script it is ignored, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Act = Callable[[], Awaitable[None]]
 InRounds = Callable[[Act], None]
