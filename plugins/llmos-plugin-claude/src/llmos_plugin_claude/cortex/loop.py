@@ -24,9 +24,10 @@ from llmos_core import (
     Verdict,
 )
 from llmos_plugin_claude.cortex.memory import keep, opened
-from llmos_plugin_claude.cortex.model import BACKOFF_S, Model, own_fault
+from llmos_plugin_claude.cortex.model import BACKOFF_S, Model
 from llmos_plugin_claude.cortex.reply import Block, ModelFailedError, Reply, ToolUse, unusable
 from llmos_plugin_claude.extras import agents_of
+from llmos_plugin_claude.models.http_errors import own_fault
 from llmos_plugin_claude.prompt import system_text
 from llmos_plugin_claude.settings import ClaudeSettings
 

@@ -13,7 +13,7 @@ import anyio
 
 from llmos_core import LLMOSError, ModelReply, ModelRequest, Notice, Run
 from llmos_plugin_claude.cortex.reply import Block, ModelFailedError, Reply, read_reply
-from llmos_plugin_claude.models.http_errors import what_and_fix
+from llmos_plugin_claude.models.http_errors import own_fault, what_and_fix
 from llmos_plugin_claude.models.wire import error_message
 from llmos_plugin_claude.settings import ClaudeSettings
 
@@ -90,11 +90,6 @@ class Model:
             raise
         except Exception as error:
             raise own_fault(error) from error
-
-
-def own_fault(error: Exception) -> LLMOSError:
-    """What to say of an error that no door may raise."""
-    return LLMOSError("The run met a fault of LLM OS itself.", f"{type(error).__name__}: {error}")
 
 
 async def _refused(answer: ModelReply) -> ModelFailedError:

@@ -1,6 +1,8 @@
-"""What an HTTP error of a model means to a person. Imports no SDK."""
+"""What an error on the way to a model means to a person. Imports no SDK."""
 
 from __future__ import annotations
+
+from llmos_core import LLMOSError
 
 LATER = "Try again later."
 
@@ -15,6 +17,13 @@ _FIXES = {
     502: "Check the network and the address of the model, then try again.",
     529: "The model is overloaded: try again later, or with another --model.",
 }
+
+
+def own_fault(error: Exception) -> LLMOSError:
+    """The error itself, if it was raised on purpose; else what to say of one that no door may raise."""
+    if isinstance(error, LLMOSError):
+        return error
+    return LLMOSError("The run met a fault of LLM OS itself.", f"{type(error).__name__}: {error}")
 
 
 def what_and_fix(status: int) -> tuple[str, str]:

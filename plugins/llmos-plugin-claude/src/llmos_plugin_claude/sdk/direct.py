@@ -15,6 +15,7 @@ from anyio import TemporaryDirectory, to_thread
 from claude_agent_sdk import ClaudeAgentOptions, Message, ResultMessage, StreamEvent, SystemMessage
 
 from llmos_core import BudgetError, LlmDelta, LLMOSError, ModelUsed, Notice, Run, Usage
+from llmos_plugin_claude.models.http_errors import own_fault
 from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, login_environment
 from llmos_plugin_claude.sdk.access import OpenAccess, through_gateway
 
@@ -73,8 +74,7 @@ class DirectAccess:
 
     def _refuse(self, error: Exception) -> LLMOSError:
         if self.refusal is None:
-            fault = LLMOSError("The run met a fault of LLM OS itself.", f"{type(error).__name__}: {error}")
-            self.refusal = error if isinstance(error, LLMOSError) else fault
+            self.refusal = own_fault(error)
         return self.refusal
 
     def options(self, options: ClaudeAgentOptions) -> ClaudeAgentOptions:

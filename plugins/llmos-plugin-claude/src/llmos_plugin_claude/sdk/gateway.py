@@ -15,6 +15,7 @@ import anyio
 import uvicorn
 
 from llmos_core import BudgetError, DeniedError, LLMOSError, ModelReply, ModelRequest, Notice, Run, UsageError
+from llmos_plugin_claude.models.http_errors import own_fault
 from llmos_plugin_claude.models.wire import CREDENTIALS, Headers, error_body, error_message
 
 MAX_BODY = 64 << 20
@@ -62,8 +63,7 @@ class Gateway:
     def refuse(self, error: Exception) -> LLMOSError:
         """End the run: from now on no request passes. Gives the first error that was so reported."""
         if self.refusal is None:
-            fault = LLMOSError("The run met a fault of LLM OS itself.", _describe(error))
-            self.refusal = error if isinstance(error, LLMOSError) else fault
+            self.refusal = own_fault(error)
         return self.refusal
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
