@@ -11,11 +11,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+API_VERSION = __version__.rpartition(".")[0]
+"""The version of what plugins build on. Before 1.0 another one may be incompatible, later another first number."""
+
 _NAMES = {
     "constraints": "same_constraints",
     "contracts": """
-        Hold Ledger Matcher MemoryBackend ModelProvider ModelReply ModelRequest Run StoredTrace Strategy Tool
-        TraceStore disputed
+        Hold Ledger Matcher MemoryBackend ModelInfo ModelProvider ModelReply ModelRequest NoteStore Run Serve StoredTrace
+        Strategy Tool ToolInfo TraceStore disputed
     """,
     "errors": """
         BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError RunInterruptedError
@@ -28,25 +31,26 @@ _NAMES = {
     "files": "file_digest write_atomic",
     "goal": "canonical_goal goal_signature",
     "hookspecs": "SettingsOf hookimpl",
-    "host.settings": "OWN load_settings",
+    "host.settings": "OWN Settings SettingsFile load_settings",
+    "host.settings_edit": "change_user_settings",
     "host.settings_file": "user_file",
     "records": """
-        AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Offer Outcome PermissionMode
-        Record Result Task ToolCall ToolResult TreeState Usage Verdict
+        AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Note Offer Outcome PermissionMode
+        Record Result Task ToolCall ToolResult TreeState Usage Verdict clock
     """,
     "past": "PastRun",
     "system": "LLMOS OnEvent make_task of_run",
     "workspace": "Project",
     "trace.binding": "Abstraction bind values_for",
     "trace.markdown": "parse_trace render_trace trace_version",
-    "trace.record": "Parameter ProducedFile Step StepResult Trace Verification",
+    "trace.record": "Parameter ProducedFile Step StepResult Trace UsedPlugin Verification",
     "trace.replay": "Divergence Replayed replay",
 }
 """The public names, by the module they live in."""
 
 _HOMES = {name: f"llmos_core.{module}" for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
+__all__ = ["API_VERSION", "__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:

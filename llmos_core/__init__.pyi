@@ -5,13 +5,17 @@ from llmos_core.contracts import Hold as Hold
 from llmos_core.contracts import Ledger as Ledger
 from llmos_core.contracts import Matcher as Matcher
 from llmos_core.contracts import MemoryBackend as MemoryBackend
+from llmos_core.contracts import ModelInfo as ModelInfo
 from llmos_core.contracts import ModelProvider as ModelProvider
 from llmos_core.contracts import ModelReply as ModelReply
 from llmos_core.contracts import ModelRequest as ModelRequest
+from llmos_core.contracts import NoteStore as NoteStore
 from llmos_core.contracts import Run as Run
+from llmos_core.contracts import Serve as Serve
 from llmos_core.contracts import StoredTrace as StoredTrace
 from llmos_core.contracts import Strategy as Strategy
 from llmos_core.contracts import Tool as Tool
+from llmos_core.contracts import ToolInfo as ToolInfo
 from llmos_core.contracts import TraceStore as TraceStore
 from llmos_core.contracts import disputed as disputed
 from llmos_core.errors import BudgetError as BudgetError
@@ -49,7 +53,10 @@ from llmos_core.goal import goal_signature as goal_signature
 from llmos_core.hookspecs import SettingsOf as SettingsOf
 from llmos_core.hookspecs import hookimpl as hookimpl
 from llmos_core.host.settings import OWN as OWN
+from llmos_core.host.settings import Settings as Settings
+from llmos_core.host.settings import SettingsFile as SettingsFile
 from llmos_core.host.settings import load_settings as load_settings
+from llmos_core.host.settings_edit import change_user_settings as change_user_settings
 from llmos_core.host.settings_file import user_file as user_file
 from llmos_core.past import PastRun as PastRun
 from llmos_core.records import AUTO as AUTO
@@ -60,6 +67,7 @@ from llmos_core.records import Candidate as Candidate
 from llmos_core.records import Effect as Effect
 from llmos_core.records import ErrorInfo as ErrorInfo
 from llmos_core.records import FileState as FileState
+from llmos_core.records import Note as Note
 from llmos_core.records import Offer as Offer
 from llmos_core.records import Outcome as Outcome
 from llmos_core.records import PermissionMode as PermissionMode
@@ -71,6 +79,7 @@ from llmos_core.records import ToolResult as ToolResult
 from llmos_core.records import TreeState as TreeState
 from llmos_core.records import Usage as Usage
 from llmos_core.records import Verdict as Verdict
+from llmos_core.records import clock as clock
 from llmos_core.system import LLMOS as LLMOS
 from llmos_core.system import OnEvent as OnEvent
 from llmos_core.system import make_task as make_task
@@ -86,6 +95,7 @@ from llmos_core.trace.record import ProducedFile as ProducedFile
 from llmos_core.trace.record import Step as Step
 from llmos_core.trace.record import StepResult as StepResult
 from llmos_core.trace.record import Trace as Trace
+from llmos_core.trace.record import UsedPlugin as UsedPlugin
 from llmos_core.trace.record import Verification as Verification
 from llmos_core.trace.replay import Divergence as Divergence
 from llmos_core.trace.replay import Replayed as Replayed
@@ -93,3 +103,4 @@ from llmos_core.trace.replay import replay as replay
 from llmos_core.workspace import Project as Project
 
 __version__: str
+API_VERSION: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, TraceStore
+from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, ToolInfo, TraceStore
 from llmos_core.errors import SettingsError, UsageError
-from llmos_core.host.host import Host
+from llmos_core.host.host import Contribution, Host
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
 from llmos_core.kernel.bus import Bus
 from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
@@ -19,6 +19,8 @@ from llmos_core.kernel.snapshot import Bounds
 from llmos_core.kernel.states import StateStore
 from llmos_core.records import Outcome, Task
 from llmos_core.workspace import Workspace
+
+T = TypeVar("T")
 
 SHORTEST_SECRET = 12
 """A shorter credential is no secret (a local server takes any word), and its letters occur everywhere."""
@@ -34,20 +36,23 @@ def assemble(
 ) -> Machine:
     """The machine for a system. Without a workspace it keeps everything in memory.
 
-    Raises PluginError where contributions collide, SettingsError where the settings name what is not there.
+    Raises SettingsError where the settings name what is not there.
     """
-    models = host.collect("llmos_models", ModelProvider)
+    models = _values(host.collect("llmos_models", ModelProvider))
     limits = file.settings.limits
-    secrets = tuple(s for model in models.values() for s in model.secrets() if len(s) >= SHORTEST_SECRET)
-    ledgers = list(host.collect("llmos_ledgers", Ledger).values())
+    credentials = [*host.secrets(), *(secret for model in models.values() for secret in model.secrets())]
+    secrets = tuple(secret for secret in credentials if len(secret) >= SHORTEST_SECRET)
+    ledgers = _values(host.collect("llmos_ledgers", Ledger))
+    tools = host.collect("llmos_tools", Tool)
     return Machine(
         hooks=host.hook_table(),
-        tools=host.collect("llmos_tools", Tool),
+        tools=_values(tools),
+        infos={name: _info(tool) for name, tool in tools.items()},
         agents=host.agents(workspace.agents if workspace else None),
         traces=_trace_store(host, file.settings, workspace),
-        matchers=list(host.collect("llmos_matchers", Matcher).values()),
+        matchers=list(_values(host.collect("llmos_matchers", Matcher)).values()),
         choose_model=lambda: choose_model(models, file.settings.model.provider),
-        ledger=ledgers[0] if ledgers else ReportingLedger(),
+        ledger=next(iter(ledgers.values()), None) or ReportingLedger(),
         prices={m: validated(Price, p, file.path, ("prices", m)) for m, p in file.settings.prices.items()},
         limits=_limits(limits),
         settings=host.settings,
@@ -57,6 +62,15 @@ def assemble(
         states=StateStore(workspace.state, limits.start_states) if workspace else None,
         secrets=secrets,
     )
+
+
+def _values(contributions: Mapping[str, Contribution[T]]) -> dict[str, T]:
+    return {name: contribution.value for name, contribution in contributions.items()}
+
+
+def _info(tool: Contribution[Tool]) -> ToolInfo:
+    of, value = tool, tool.value
+    return ToolInfo(of.name, value.description, value.input_model, value.effect, of.plugin, of.distribution, of.version)
 
 
 def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> ModelProvider:
@@ -82,7 +96,7 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
 def _trace_store(host: Host, settings: Settings, workspace: Workspace | None) -> TraceStore:
     if workspace is None:
         return MemoryTraceStore()
-    backends = host.collect("llmos_memory_backends", MemoryBackend)
+    backends = _values(host.collect("llmos_memory_backends", MemoryBackend))
     if settings.memory is not None and settings.memory not in backends:
         known = ", ".join(backends) or "none"
         raise SettingsError(

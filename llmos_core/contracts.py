@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from llmos_core.records import (
     Billing,
     Candidate,
     Effect,
+    Note,
     Outcome,
     Record,
     Result,
@@ -33,6 +34,9 @@ from llmos_core.records import (
 from llmos_core.trace.record import Trace
 
 S = TypeVar("S", bound=BaseModel)
+
+Serve = Callable[..., Coroutine[Any, Any, None]]
+"""``async def serve(*, task_status)``: hands out a value by ``task_status.started(value)``, and goes on serving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,37 @@ class Tool(Protocol):
         ...
 
     async def run(self, input: Any, run: Run) -> ToolResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInfo:
+    """What a run tells of a tool, and who brought it. It can be run by ``run.call`` only."""
+
+    name: str
+    description: str
+    input_model: type[BaseModel]
+    effect: Callable[[Any], Effect]
+    plugin: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a run tells of the provider behind ``run.ask``, which alone can ask it."""
+
+    name: str
+    billing: Billing
+    fallback: bool
+    notices: Callable[[], Sequence[str]]
+    check: Callable[[Task, Run], None]
+    priced: Callable[[str, Run], bool]
+
+    @classmethod
+    def of(cls, provider: ModelProvider) -> Self:
+        return cls(
+            provider.name, provider.billing, provider.fallback, provider.notices, provider.check, provider.priced
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +280,28 @@ class TraceStore(Protocol):
         ...
 
 
+class NoteStore(Protocol):
+    """Keeps notes: facts that hold, and insights drawn from runs."""
+
+    async def add(self, note: Note) -> Note:
+        """Store a note, durably; a note of the same id takes the place of the older one."""
+        ...
+
+    async def get(self, note_id: str) -> Note | None: ...
+
+    async def search(self, text: str, limit: int = 10) -> Sequence[Note]:
+        """The notes that share words with the text, the best first. Any text may be searched for."""
+        ...
+
+    def scan(self) -> AsyncIterator[Note]:
+        """Every note, streamed."""
+        ...
+
+    async def forget(self, note_id: str) -> bool:
+        """Remove a note; False where there was none."""
+        ...
+
+
 @runtime_checkable
 class MemoryBackend(Protocol):
     """Makes the stores of a workspace. ``root`` is the workspace's ``memories/`` directory."""
@@ -293,7 +350,7 @@ class Run(Protocol):
         ...
 
     @property
-    def tools(self) -> Mapping[str, Tool]: ...
+    def tools(self) -> Mapping[str, ToolInfo]: ...
     @property
     def agents(self) -> Mapping[str, AgentSpec]: ...
     @property
@@ -301,7 +358,7 @@ class Run(Protocol):
     @property
     def matchers(self) -> Sequence[Matcher]: ...
     @property
-    def model(self) -> ModelProvider:
+    def model(self) -> ModelInfo:
         """The provider behind ``ask``. Raises UsageError where none is ready."""
         ...
 
@@ -362,6 +419,14 @@ class Run(Protocol):
 
     async def submit_prompt(self, prompt: str) -> str:
         """The prompt after the chain of ``llmos_user_prompt_submit``."""
+        ...
+
+    async def service(self, key: str, serve: Serve) -> Any:
+        """What ``serve`` hands out, as anyio's ``start`` does; it is started once for each key of the run.
+
+        It lives in a task that belongs to the run, and is cancelled when the run ends. If it fails before it has
+        handed out anything, that error is raised here; the next call starts it anew, as after a later death.
+        """
         ...
 
     def emit(self, event: AnyEvent) -> None: ...

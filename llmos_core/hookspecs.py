@@ -37,37 +37,38 @@ hookspec = pluggy.HookspecMarker("llmos")
 hookimpl = pluggy.HookimplMarker("llmos")
 
 
-# Contributions: collected once, at boot.
+# Contributions: collected once, at boot, by plain functions. ``settings(kind)`` gives the settings contributed as that
+# model, validated.
 
 
 @hookspec
-def llmos_tools() -> Iterable[Tool]:  # type: ignore[empty-body]
+def llmos_tools(settings: SettingsOf) -> Iterable[Tool]:  # type: ignore[empty-body]
     """Tools that the kernel can run."""
 
 
 @hookspec
-def llmos_agents() -> Iterable[AgentSpec | Path]:  # type: ignore[empty-body]
+def llmos_agents(settings: SettingsOf) -> Iterable[AgentSpec | Path]:  # type: ignore[empty-body]
     """Agents that a Learner may delegate to: specs, or paths of Markdown agents."""
 
 
 @hookspec
-def llmos_memory_backends() -> Iterable[MemoryBackend]:  # type: ignore[empty-body]
+def llmos_memory_backends(settings: SettingsOf) -> Iterable[MemoryBackend]:  # type: ignore[empty-body]
     """Places where traces are kept."""
 
 
 @hookspec
-def llmos_strategies() -> Iterable[Strategy]:  # type: ignore[empty-body]
+def llmos_strategies(settings: SettingsOf) -> Iterable[Strategy]:  # type: ignore[empty-body]
     """Ways of running a task; they bid for it."""
 
 
 @hookspec
-def llmos_matchers() -> Iterable[Matcher]:  # type: ignore[empty-body]
+def llmos_matchers(settings: SettingsOf) -> Iterable[Matcher]:  # type: ignore[empty-body]
     """Proposers of candidate traces for a goal."""
 
 
 @hookspec
 def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:  # type: ignore[empty-body]
-    """Providers that answer a Messages request. ``settings(kind)`` gives the settings contributed as that model."""
+    """Providers that answer a Messages request."""
 
 
 @hookspec
@@ -76,7 +77,7 @@ def llmos_native_tools(settings: SettingsOf) -> Iterable[str]:  # type: ignore[e
 
 
 @hookspec
-def llmos_ledgers() -> Iterable[Ledger]:  # type: ignore[empty-body]
+def llmos_ledgers(settings: SettingsOf) -> Iterable[Ledger]:  # type: ignore[empty-body]
     """Holders of money; without one, spending is only reported."""
 
 
@@ -86,6 +87,16 @@ def llmos_settings() -> type[BaseModel]:  # type: ignore[empty-body]
 
 
 # Run-time hooks: called by the kernel during a run.
+
+RUN_TIME = (
+    "llmos_user_prompt_submit",
+    "llmos_pre_tool_use",
+    "llmos_post_tool_use",
+    "llmos_pre_model_request",
+    "llmos_post_model_response",
+    "llmos_stop",
+    "llmos_event",
+)
 
 
 @hookspec

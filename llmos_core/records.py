@@ -3,12 +3,18 @@
 Annotations are evaluated here at once: as strings, pydantic would have to compile each of them again.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, field_serializer
 
 from llmos_core.errors import ExitCode, LLMOSError
+
+# With the first validator that it builds, pydantic reads the entry points of every distribution for plugins of its own.
+# One with damaged metadata makes that fail, once: here it harms nothing, and the next validator is built without them.
+with suppress(Exception):
+    TypeAdapter(int)
 
 AUTO = "AUTO"
 """The mode in which strategies bid for a task; every other mode is the name of a strategy."""
@@ -24,9 +30,20 @@ PermissionMode = Literal["default", "acceptEdits", "plan", "dontAsk", "bypassPer
 """The SDK's permission modes: how native tools are let through. ``plan`` binds the kernel too: nothing may change."""
 
 
+class Clock:
+    """The time, for the core and for plugins: a test may put another in the place of ``now``."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+clock = Clock()
+
+
 def now() -> datetime:
     """The current time, aware, in UTC."""
-    return datetime.now(UTC)
+    return clock.now()
 
 
 class Record(BaseModel):
@@ -137,6 +154,18 @@ class AgentSpec(Record):
     model: str | None = None
     capabilities: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+
+
+class Note(Record):
+    """Something remembered: a fact that holds, or an insight drawn from runs. ``source`` says where it came from."""
+
+    id: str
+    kind: Literal["fact", "insight"] = "fact"
+    text: Annotated[str, Field(min_length=1)]
+    tags: tuple[str, ...] = ()
+    project: str | None = None
+    created_at: datetime
+    source: str = ""
 
 
 class Usage(Record):

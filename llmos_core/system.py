@@ -54,7 +54,6 @@ class LLMOS:
     Raises:
         WorkspaceError: the workspace cannot be used.
         SettingsError: the settings are wrong.
-        PluginError: contributions of plugins collide.
 
     Example::
 
@@ -74,7 +73,7 @@ class LLMOS:
         file = settings or load_settings()
         space = find_workspace(workspace, file.path, file.settings.workspace)
         space.open()
-        self._boot(file, space, Host(file, discover=discover, plugins=plugins))
+        self._boot(file, space, Host(file, discover=discover, plugins=plugins, local=space.plugins))
 
     @classmethod
     def in_memory(cls, plugins: Mapping[str, object] | None = None, settings: SettingsFile | None = None) -> Self:
@@ -88,9 +87,11 @@ class LLMOS:
         self.settings = settings
         self.workspace = workspace
         self.host = host
-        self.dispatcher = Dispatcher(host.collect("llmos_strategies", Strategy))
+        strategies = host.collect("llmos_strategies", Strategy)
+        self.dispatcher = Dispatcher({name: strategy.value for name, strategy in strategies.items()})
         self.machine = assemble(host, settings, workspace, self._execute_within)
         self._natives = sorted(host.names("llmos_native_tools") - self.machine.tools.keys())
+        host.remember()
         self._slots = Slots(settings.settings.limits.parallel_runs)
         self._untold = list(host.faults)
         self._open: AsyncExitStack | None = None
@@ -201,12 +202,13 @@ class LLMOS:
             run.emit(UserInput(task=task, parent=run.parent.id if run.parent else None))
             while self._untold:
                 run.warn(self._untold.pop(0))
-            result = await self._run(task, run)
-            ended = self._outcome(run, result, time.monotonic() - started)
-            # What was learned is verified within the deadline; what failed is kept in any case.
-            left = task.timeout_s - (time.monotonic() - started) if task.timeout_s and result.success else None
-            with anyio.move_on_after(left):
-                ended = await run.finish(ended)
+            async with run.services:
+                result = await self._run(task, run)
+                ended = self._outcome(run, result, time.monotonic() - started)
+                # What was learned is verified within the deadline; what failed is kept in any case.
+                left = task.timeout_s - (time.monotonic() - started) if task.timeout_s and result.success else None
+                with anyio.move_on_after(left):
+                    ended = await run.finish(ended)
             outcome = ended.model_copy(update={"duration_s": round(time.monotonic() - started, 3)})
             return outcome
         finally:

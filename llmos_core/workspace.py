@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from llmos_core.errors import WorkspaceError
-from llmos_core.files import write_atomic
+from llmos_core.files import workspace_root, write_atomic
 from llmos_core.records import Record, now
 
 _PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -73,6 +73,11 @@ class Workspace(Record):
     @property
     def agents(self) -> Path:
         return self.root / "agents"
+
+    @property
+    def plugins(self) -> Path:
+        """Plugins without a package."""
+        return self.root / "plugins"
 
     def open(self) -> None:
         """Make the workspace, or raise WorkspaceError: it is a file, or cannot be written."""
@@ -186,19 +191,5 @@ def _make(directory: Path) -> None:
 
 
 def find_workspace(given: str | Path | None, settings_file: Path | None, setting: str | None) -> Workspace:
-    """The workspace: the given one, else ``LLMOS_WORKSPACE``, else the settings', else ``./workspace`` if it is
-    there, else one in the user's data directory. A setting is relative to its file.
-    """
-    if given is None:
-        given = os.environ.get("LLMOS_WORKSPACE") or None
-    if given is None and setting is not None:
-        given = (settings_file.parent if settings_file else Path()) / Path(setting).expanduser()
-    if given is None:
-        here = Path("workspace")
-        if here.is_dir():
-            given = here
-        else:
-            from platformdirs import user_data_path
-
-            given = user_data_path("llmos") / "workspace"
-    return Workspace(root=Path(given).expanduser().absolute())
+    """The workspace at :func:`llmos_core.files.workspace_root`."""
+    return Workspace(root=workspace_root(given, settings_file, setting))

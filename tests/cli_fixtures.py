@@ -26,7 +26,7 @@ def environment(home: Path) -> Mapping[str, str]:
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "LLMOS_", "CLAUDE"))
     }
-    xdg = {"XDG_CONFIG_HOME": str(home / ".config"), "XDG_DATA_HOME": str(home / ".data")}
+    xdg = {f"XDG_{kind}_HOME": str(home / f".{kind.lower()}") for kind in ("CONFIG", "DATA", "CACHE")}
     return {**clean, **xdg, "COLUMNS": "120"}
 
 

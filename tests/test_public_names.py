@@ -8,22 +8,23 @@ from pathlib import Path
 import llmos_core
 
 NAMES = """
-AUTO Abstraction AgentFinished AgentSpec AgentStarted AnyEvent Bid Billing BudgetError Candidate DeniedError
-DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmDelta LlmOutput
-Matcher MemoryBackend ModeChosen ModelProvider ModelReply ModelRequest ModelStalledError ModelUsed Notice OWN Offer
-OnEvent Outcome Parameter PastRun PermissionMode PluginError ProducedFile Project Record Replayed Result Run
-RunFinished RunInterruptedError RunTimeoutError SettingsError SettingsOf Step StepResult StoredTrace Strategy Task
-Tool ToolCall ToolDenied ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage
-UsageError UserInput Verdict Verification WorkspaceError __version__ bind canonical_goal disputed file_digest
-goal_signature hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version
-user_file values_for write_atomic
+API_VERSION AUTO Abstraction AgentFinished AgentSpec AgentStarted AnyEvent Bid Billing BudgetError Candidate
+DeniedError DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmDelta
+LlmOutput Matcher MemoryBackend ModeChosen ModelInfo ModelProvider ModelReply ModelRequest ModelStalledError ModelUsed
+Note NoteStore Notice OWN Offer OnEvent Outcome Parameter PastRun PermissionMode PluginError ProducedFile Project
+Record Replayed Result Run RunFinished RunInterruptedError RunTimeoutError Serve Settings SettingsError SettingsFile
+SettingsOf Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied ToolInfo ToolOutput ToolResult
+ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UsedPlugin UserInput Verdict
+Verification WorkspaceError __version__ bind canonical_goal change_user_settings clock disputed file_digest goal_signature
+hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version user_file
+values_for write_atomic
 """
 
 
 def test_type_checkers_see_the_same_names() -> None:
     stub = Path(llmos_core.__file__).with_suffix(".pyi").read_text("utf-8")
     seen = [alias.asname for node in ast.parse(stub).body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    assert sorted([*map(str, seen), "__version__"]) == sorted(llmos_core.__all__)
+    assert sorted([*map(str, seen), "API_VERSION", "__version__"]) == sorted(llmos_core.__all__)
 
 
 def test_the_public_names() -> None:

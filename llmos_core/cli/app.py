@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from importlib import import_module
-from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from llmos_core.cli.completion import complete_directories
+from llmos_core.cli.lazy import LazyGroup
 from llmos_core.cli.options import WORKSPACE_HELP
 from llmos_core.cli.output import print_error, print_json_error
-from llmos_core.errors import ExitCode, LLMOSError, PluginError, RunInterruptedError, UsageError
-
-if TYPE_CHECKING:
-    from llmos_core.host.discovery import Found
+from llmos_core.errors import ExitCode, LLMOSError, RunInterruptedError, UsageError
+from llmos_core.host.settings_sources import given_flags
 
 COMMANDS = {
     "run": ("llmos_core.cli.run:run", "Run a goal: follow it if it is known, else learn it."),
@@ -25,67 +21,30 @@ COMMANDS = {
     "traces": ("llmos_core.cli.traces:traces", "List, show and verify what was learned."),
     "runs": ("llmos_core.cli.runs:runs", "List and show past runs."),
     "projects": ("llmos_core.cli.projects:projects", "List, make and show projects."),
-    "plugins": ("llmos_core.cli.plugins:plugins", "List the installed plugins."),
+    "plugins": ("llmos_core.cli.plugins:plugins", "Find, install, switch on and off, and check plugins."),
+    "settings": ("llmos_core.cli.settings:settings", "Show the settings, and where each comes from."),
     "doctor": ("llmos_core.cli.doctor:doctor", "Check the installation, and say what to mend."),
     "completion": ("llmos_core.cli.completion:completion", "Print the script that completes llmos in your shell."),
 }
 
-_SUMMARIES = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+
+class _Main(LazyGroup.of(COMMANDS)):  # type: ignore[misc]
+    """The command itself; ``--no-plugins`` may stand without a value, whatever follows it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--no-plugins=*" if arg == "--no-plugins" else arg for arg in args])  # type: ignore[no-any-return]
 
 
-class LazyGroup(click.Group):
-    """A group whose help comes from a table and from distributions' metadata: no command is imported for it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(_plugin_commands())]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
-            return _load(COMMANDS[cmd_name][0])
-        found = _plugin_commands().get(cmd_name)
-        if found is None:
-            return None
-        try:
-            return _load(found.value)
-        except (Exception, SystemExit) as error:
-            if ctx.resilient_parsing:
-                return click.Command(cmd_name)  # the shell completes: what is broken is told when it is called
-            what = f"The command {cmd_name} of {found.distribution} cannot be loaded."
-            fix = f"Upgrade or uninstall {found.distribution}."
-            raise PluginError(what, f"{type(error).__name__}: {error}", fix) from error
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        rows = [*_SUMMARIES, *((name, found.command_summary) for name, found in sorted(_plugin_commands().items()))]
-        commands = [CompletionItem(name, help=summary) for name, summary in rows if name.startswith(incomplete)]
-        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(_SUMMARIES)
-        if ours := _plugin_commands():
-            with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, found.command_summary) for name, found in sorted(ours.items())])
-
-
-def _load(target: str) -> click.Command:
-    module, _, attribute = target.partition(":")
-    command = getattr(import_module(module), attribute)
-    assert isinstance(command, click.Command), f"{target} is no command"
-    return command
-
-
-def _plugin_commands() -> dict[str, Found]:
-    from llmos_core.host.discovery import COMMAND_GROUP, find
-
-    return {found.name: found for found in find(COMMAND_GROUP) if found.name not in COMMANDS}
-
-
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--workspace", metavar="DIR", help=WORKSPACE_HELP, shell_complete=complete_directories)
+@click.option("--no-plugins", metavar="[=NAME,...]", help="Load no plugin, or all but these.")
+@click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting for this command. Repeatable.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(package_name="llmos-core", prog_name="llmos")
 @click.pass_context
-def llmos(ctx: click.Context, workspace: str | None, debug: bool) -> None:
+def llmos(
+    ctx: click.Context, workspace: str | None, no_plugins: str | None, flags: tuple[str, ...], debug: bool
+) -> None:
     """LLM OS learns a task once and replays it for free.
 
     \b
@@ -94,6 +53,9 @@ def llmos(ctx: click.Context, workspace: str | None, debug: bool) -> None:
       llmos explain "Create a Python script that prints the primes below 50 and run it"
       llmos traces list
     """
+    if no_plugins:
+        os.environ["LLMOS_NO_PLUGINS"] = no_plugins
+    given_flags.set(flags)
     ctx.obj = {"workspace": workspace, "debug": debug}
 
 

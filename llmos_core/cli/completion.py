@@ -77,7 +77,7 @@ def complete_modes(ctx: click.Context, incomplete: str) -> Iterable[str]:
     from llmos_core.host.host import Host
     from llmos_core.host.settings import load_settings
 
-    strategies = Host(load_settings()).collect("llmos_strategies", Strategy)
+    strategies = Host(load_settings(), local=_workspace(ctx).plugins).collect("llmos_strategies", Strategy)
     return ("auto", *sorted(name.lower() for name in strategies))
 
 

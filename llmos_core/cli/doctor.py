@@ -15,6 +15,7 @@ from llmos_core.cli.options import json_option, workspace_option
 from llmos_core.cli.output import print_json
 from llmos_core.contracts import ModelProvider
 from llmos_core.errors import ExitCode, LLMOSError
+from llmos_core.host.plugins import PluginInfo
 from llmos_core.host.settings import load_settings
 from llmos_core.system import LLMOS
 
@@ -59,15 +60,18 @@ def _checks(workspace: str | None) -> Iterator[Check]:
     assert system.workspace is not None
     yield Check("workspace", "ok", str(system.workspace.root))
     for info in system.host.plugins:
-        found = f"{info.found.name} ({info.found.distribution} {info.found.version})"
-        if info.state == "broken":
-            yield Check(
-                "plugin", "error", f"{found}, at {info.stage}: {info.error}", "Upgrade, repair or uninstall it."
-            )
-        else:
-            yield Check("plugin", "ok", f"{found} {'' if info.state == 'ok' else info.state}".rstrip())
+        yield _plugin(info)
     yield from _parts(system)
     yield _model(system)
+
+
+def _plugin(info: PluginInfo) -> Check:
+    name = f"{info.name} ({info.distribution} {info.version})"
+    if info.state == "ok":
+        return Check("plugin", "ok", name)
+    if info.state == "disabled":
+        return Check("plugin", "ok", f"{name} disabled{f': {info.error}' if info.error else ''}")
+    return Check("plugin", "error", f"{name} {info.state} at {info.stage}: {info.error}", info.fix)
 
 
 def _parts(system: LLMOS) -> Iterator[Check]:

@@ -52,14 +52,16 @@ def list_(workspace: str | None, as_json: bool) -> None:
 @json_option
 def show(trace: str, version: str | None, workspace: str | None, as_json: bool) -> None:
     """Show TRACE (an id from `llmos traces list`, or its first digits) as the Markdown it is."""
-    stored = anyio.run(_find, workspace, trace, version)
+    stored, missing = anyio.run(_find, workspace, trace, version)
     if as_json:
         steps = stored.trace.model_dump(mode="json") if stored.trace else None
-        print_json({**_data(stored), "trace": steps})
+        print_json({**_data(stored), "missing_tools": missing, "trace": steps})
         return
     click.echo(f"{_state(stored)}, followed {stored.uses} times, {stored.location}", err=True)
     if stored.refusal:
         click.echo(f"Not followable: {printable(stored.refusal)}", err=True)
+    if missing:
+        click.echo(f"It needs tools that are not installed: {printable(missing)}", err=True)
     if stored.trace:
         from llmos_core.trace.markdown import render_trace
 
@@ -87,7 +89,7 @@ def verify(trace: str, version: str | None, workspace: str | None, as_json: bool
     from llmos_core.cli.run import execute, make_view, show
     from llmos_core.system import make_task
 
-    stored = anyio.run(_find, workspace, trace, version)
+    stored, _ = anyio.run(_find, workspace, trace, version)
     if stored.trace is None:
         raise UsageError(f"The trace {stored.trace_id} cannot be read.", stored.fault or "")
     task = make_task(stored.trace.goal_text, mode="verifier", version=stored.version, **fields)
@@ -101,8 +103,8 @@ async def _all(workspace: str | None) -> list[StoredTrace]:
         return [stored async for stored in system.machine.traces.scan()]
 
 
-async def _find(workspace: str | None, trace_id: str, version: str | None) -> StoredTrace:
-    """The one trace meant by the first digits of its id (and version). Raises UsageError."""
+async def _find(workspace: str | None, trace_id: str, version: str | None) -> tuple[StoredTrace, str | None]:
+    """The one trace meant by the first digits of its id (and version), and the tools it lacks. Raises UsageError."""
     from llmos_core.system import LLMOS
 
     found: dict[str, StoredTrace] = {}
@@ -111,7 +113,8 @@ async def _find(workspace: str | None, trace_id: str, version: str | None) -> St
             if stored.trace_id.startswith(trace_id) and stored.version.startswith(version or ""):
                 found.setdefault(stored.trace_id, stored)
     if len(found) == 1:
-        return next(iter(found.values()))
+        [stored] = found.values()
+        return stored, stored.trace.missing(system.machine.tools) if stored.trace else None
     named = f"{trace_id}, version {version}" if version else trace_id
     what = f"There is no trace {named}." if not found else f"{trace_id} names {len(found)} traces."
     raise UsageError(what, fix="See the traces with: llmos traces list")

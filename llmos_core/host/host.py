@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import types
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 from pydantic import BaseModel, ValidationError
@@ -18,208 +17,264 @@ from llmos_core import hookspecs
 from llmos_core.contracts import HookFunction
 from llmos_core.errors import PluginError, SettingsError
 from llmos_core.host.agents import read_agent
-from llmos_core.host.discovery import PLUGIN_GROUP, Found, find
-from llmos_core.host.settings import SettingsFile, check_own, validated
+from llmos_core.host.discovery import Found
+from llmos_core.host.inventory import remember
+from llmos_core.host.loading import bounded, deprecations, describe, hooks_of, load
+from llmos_core.host.plugins import KINDS, PluginInfo, survey
+from llmos_core.host.settings import SettingsFile, layers_of, plugin_settings, secrets_of
 from llmos_core.records import AgentSpec
 
 S = TypeVar("S", bound=BaseModel)
-Named = TypeVar("Named")
-
-PluginState = Literal["ok", "disabled", "broken"]
-RUN_TIME_HOOKS = (
-    "llmos_user_prompt_submit",
-    "llmos_pre_tool_use",
-    "llmos_post_tool_use",
-    "llmos_pre_model_request",
-    "llmos_post_model_response",
-    "llmos_stop",
-    "llmos_event",
-)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """A discovered plugin and how its loading went. ``stage`` and ``error`` are set for a broken one."""
+class Contribution(Generic[T]):
+    """A named thing and who brought it."""
 
-    found: Found
-    state: PluginState
-    stage: str | None = None
-    error: str | None = None
+    kind: str
+    name: str
+    value: T
+    plugin: str
+    distribution: str
+    version: str
 
 
 class Host:
-    """The plugins of a system: loaded once, each in isolation.
+    """The loaded plugins of a process.
 
     Args:
-        settings: the settings that name disabled plugins and hold each plugin's table.
-        discover: whether installed plugins are loaded; off in unit tests.
-        plugins: plugin objects given directly, by name (modules or instances with ``@hookimpl`` methods).
+        file: the settings.
+        discover: whether installed plugins are loaded.
+        plugins: further plugin objects, by name.
+        local: the workspace's directory of plugins without a package.
 
-    ``faults`` collects what is wrong with plugins and agents, a line each, for the user.
+    Raises:
+        SettingsError: a plugin's settings are wrong.
 
     """
 
     def __init__(
-        self, settings: SettingsFile, *, discover: bool = True, plugins: Mapping[str, object] | None = None
+        self,
+        file: SettingsFile,
+        *,
+        discover: bool = True,
+        plugins: Mapping[str, object] | None = None,
+        local: Path | None = None,
     ) -> None:
-        self._settings_file = settings
+        self._file = file
+        self._choose = file.settings.choose
+        self._timeout_s = file.settings.limits.plugin_timeout_s
         self._manager = pluggy.PluginManager("llmos")
         self._manager.add_hookspecs(hookspecs)
-        self._plugin_settings: dict[type[BaseModel], tuple[str, BaseModel]] = {}
-        self.plugins: list[PluginInfo] = []
+        self._settings: dict[type[BaseModel], BaseModel] = {}
+        self.plugin_settings: dict[str, BaseModel] = {}
+        self._collected: dict[str, dict[str, Contribution[Any]]] = {}
+        self._infos: dict[str, PluginInfo] = {}
         self.faults: list[str] = []
-        for found in find(PLUGIN_GROUP) if discover else ():
-            self._load(found)
+        self._whole = discover and not plugins
+        for info in survey(file.settings.disabled_plugins, self._choose, local) if discover else ():
+            self._infos[info.id] = info
+            if info.state == "ok":
+                self._admit(info, partial(load, info.found))
+            elif info.error and info.stage != "name":
+                self._tell(info)
         for name, plugin in (plugins or {}).items():
-            found = Found(name=name, value=repr(plugin), distribution="", version="")
-            self._admit(found, partial(_given, plugin))
+            info = self._infos[name] = PluginInfo(Found(name, type(plugin).__name__, "", ""))
+            self._admit(info, partial(_given, plugin))
+        self._tell_rivals()
         self._read_settings()
 
-    def _load(self, found: Found) -> None:
-        disabled = self._settings_file.settings.disabled_plugins
-        if found.name in disabled or found.distribution in disabled:
-            self.plugins.append(PluginInfo(found=found, state="disabled"))
-            return
-        self._admit(found, lambda: import_module(found.value))
+    @property
+    def plugins(self) -> Sequence[PluginInfo]:
+        """All plugins, in their order: installed ones by distribution and name, those of the workspace, given ones."""
+        return tuple(self._infos.values())
 
-    def _admit(self, found: Found, load: Callable[[], object]) -> None:
+    def _admit(self, info: PluginInfo, load_it: Callable[[], object]) -> None:
         stage = "import"
         try:
-            plugin = load()
+            plugin = bounded(load_it, self._timeout_s)
             stage = "register"
-            self._register(found.name, plugin)
+            hooks = bounded(partial(hooks_of, plugin), self._timeout_s)
+            self._manager.register(plugin, name=info.id)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad plugin harms nothing; it is reported
-            self._mark_broken(found, stage, error)
+            self._break(info.id, stage, error)
         else:
-            self.plugins.append(PluginInfo(found=found, state="ok"))
+            self._infos[info.id] = replace(info, hooks=hooks, contributions={})
+            self.faults += [f"The plugin {info.id}: {note}" for note in deprecations(hooks)]
 
-    def _register(self, name: str, plugin: object) -> None:
-        if self._manager.has_plugin(name):
-            raise PluginError(f"another plugin is named {name} too")
-        _check_hook_names(plugin)
-        try:
-            self._manager.register(plugin, name=name)
-        except pluggy.PluginValidationError:
-            self._manager.unregister(name=name)
-            raise
+    def _break(self, plugin: str, stage: str, error: BaseException) -> None:
+        """Mark a plugin as broken; the first fault counts, and is told."""
+        info = self._infos[plugin]
+        if info.state == "broken":
+            return
+        fix = f"Upgrade, repair or uninstall it; to silence this: llmos plugins disable {info.name}"
+        self._infos[plugin] = replace(info, state="broken", stage=stage, error=describe(error), fix=fix)
+        self._tell(self._infos[plugin])
 
-    def _mark_broken(self, found: Found, stage: str, error: BaseException) -> None:
-        self.plugins = [info for info in self.plugins if info.found != found]
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        self.plugins.append(PluginInfo(found=found, state="broken", stage=stage, error=text))
-        advice = f'To silence this: disabled_plugins = ["{found.name}"] in llmos.toml.'
-        self.faults.append(f"The plugin {found.name} is broken (at {stage}: {text}). {advice}")
+    def _tell(self, info: PluginInfo) -> None:
+        stage = f"at {info.stage}: " if info.stage else ""
+        self.faults.append(f"The plugin {info.name} is {info.state} ({stage}{info.error}). {info.fix}")
+
+    def _tell_rivals(self) -> None:
+        """Say which plugins of one name were not loaded, in a line for each name."""
+        rivals: defaultdict[str, list[PluginInfo]] = defaultdict(list)
+        for info in self._infos.values():
+            if info.state == "conflict":
+                rivals[info.name].append(info)
+        for name, infos in rivals.items():
+            ids = ", ".join(info.id for info in infos)
+            self.faults.append(f"No plugin {name} is loaded, since there is more than one: {ids}. {infos[0].fix}")
 
     def _read_settings(self) -> None:
-        tables = self._settings_file.settings.plugins
-        known = {info.found.name for info in self.plugins}
-        if unknown := set(tables) - known:
-            names = ", ".join(sorted(unknown))
-            raise SettingsError(
-                f"Settings for a plugin that is not installed: {names}",
-                f"{self._settings_file.path} has a table [plugins.{names}].",
-                "Install the plugin, or remove the table.",
-            )
-        for name, kind in self._contributions("llmos_settings", single=True):
-            if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-                found = next(info.found for info in self.plugins if info.found.name == name)
-                self._mark_broken(found, "llmos_settings", TypeError(f"{kind!r} is no settings model"))
-                continue
-            check_own(kind, name, self._settings_file)
-            settings = validated(kind, tables.get(name, {}), self._settings_file.path, ("plugins", name))
-            self._plugin_settings[kind] = (name, settings)
+        tables = set(self._file.settings.plugins)
+        for name in sorted(tables - {info.name for info in self._infos.values()}):
+            self.faults.append(f"There are settings for {name}, and no such plugin is installed: [plugins.{name}].")
+        for plugin, kind in self._answers("llmos_settings", lambda answer: [answer]):
+            try:
+                if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+                    raise TypeError(f"{describe_value(kind)} is no settings model")
+                read = partial(plugin_settings, kind, self._infos[plugin].name, self._file)
+                self._settings[kind] = self.plugin_settings[self._infos[plugin].name] = bounded(read, self._timeout_s)
+            except SettingsError as error:
+                if layers_of(kind, ("plugins", self._infos[plugin].name), self._file):
+                    raise
+                self._break(plugin, "settings", error)  # it needs what nobody has set
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's own validators
+                self._break(plugin, "settings", error)
 
     def settings(self, kind: type[S]) -> S:
         """The settings that a plugin contributed as ``kind``; its defaults where no plugin did."""
-        if kind not in self._plugin_settings:
-            return kind()
-        settings = self._plugin_settings[kind][1]
+        settings = self._settings.get(kind) or kind()
         assert isinstance(settings, kind)
         return settings
 
-    def _contributions(self, hook: str, *, single: bool = False) -> Iterator[tuple[str, Any]]:
-        """What each plugin contributes to a hook, in the order of the plugins; a failing one is marked broken."""
-        order = {info.found.name: place for place, info in enumerate(self.plugins)}
+    def secrets(self) -> Sequence[str]:
+        """What the settings of plugins hold in secret: nothing may print it."""
+        return [secret for settings in self._settings.values() for secret in secrets_of(settings)]
+
+    def _answers(self, hook: str, unpack: Callable[[Any], Iterable[Any]] = list) -> Iterator[tuple[str, Any]]:
+        """What each plugin answers to a hook, in the order of the plugins; a failing one is marked broken."""
+        order = list(self._infos)
         impls = getattr(self._manager.hook, hook).get_hookimpls()
-        for impl in sorted(impls, key=lambda impl: order.get(impl.plugin_name, -1)):
+        for impl in sorted(impls, key=lambda impl: order.index(impl.plugin_name)):
+            ask = partial(impl.function, **dict.fromkeys(impl.argnames, self.settings))
             try:
-                answer = impl.function(**dict.fromkeys(impl.argnames, self.settings))
-                items = [answer] if single else list(answer)
+                items = bounded(lambda ask=ask: list(unpack(ask())), self._timeout_s)  # type: ignore[misc]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad plugin harms nothing; it is reported
-                found = next(info.found for info in self.plugins if info.found.name == impl.plugin_name)
-                self._mark_broken(found, hook, error)
+                self._break(impl.plugin_name, hook, error)
                 continue
             for item in items:
                 yield impl.plugin_name, item
 
-    def collect(self, hook: str, contract: type[Named]) -> dict[str, Named]:
+    def collect(self, hook: str, contract: type[T]) -> Mapping[str, Contribution[T]]:
         """Contributions by their ``name``.
 
-        What does not fulfil the contract marks its plugin broken. Raises PluginError where two plugins contribute
-        the same name.
+        What does not fulfil the contract marks its plugin broken. A name that two plugins contribute is in no hand,
+        and both are marked, until the settings choose.
         """
-        collected: dict[str, Named] = {}
-        origin: dict[str, str] = {}
-        for plugin, item in self._contributions(hook):
-            if not isinstance(item, contract) or not isinstance(item.name, str):  # type: ignore[attr-defined]
-                found = next(info.found for info in self.plugins if info.found.name == plugin)
-                fault = TypeError(f"{type(item).__name__} is no {contract.__name__}")
-                self._mark_broken(found, hook, fault)
-                continue
-            name: str = item.name  # type: ignore[attr-defined]
-            if name in collected:
-                raise PluginError(
-                    f"Two plugins contribute {name!r} to {hook}.",
-                    f"They are {origin[name]} and {plugin}.",
-                    f'Disable one in llmos.toml: disabled_plugins = ["{plugin}"]',
-                )
-            collected[name], origin[name] = item, plugin
-        return collected
+        return self._once(hook, lambda: self._named(hook, contract))
 
-    def names(self, hook: str) -> set[str]:
-        """Contributions that are names only."""
-        return {str(item) for _, item in self._contributions(hook)}
-
-    def agents(self, directory: Path | None) -> dict[str, AgentSpec]:
+    def agents(self, directory: Path | None) -> Mapping[str, AgentSpec]:
         """Agents of plugins, then those of the workspace's ``agents/`` (Markdown), which win by name."""
-        sources = [item for _, item in self._contributions("llmos_agents")]
-        if directory and directory.is_dir():
-            sources += sorted(directory.glob("*.md"))
-        agents: dict[str, AgentSpec] = {}
-        for source in sources:
+        agents = {name: agent.value for name, agent in self._once("llmos_agents", self._plugin_agents).items()}
+        for path in sorted(directory.glob("*.md")) if directory and directory.is_dir() else ():
             try:
-                agent = read_agent(source) if isinstance(source, Path) else AgentSpec.model_validate(source)
-            except (PluginError, ValidationError) as error:
+                agent = read_agent(path)
+            except PluginError as error:
                 self.faults.append(" ".join(str(error).split()))
             else:
                 agents[agent.name] = agent
         return agents
 
+    def names(self, hook: str) -> set[str]:
+        """Contributions that are names only; several plugins may give the same."""
+        return set(self._once(hook, lambda: ((plugin, str(item), item) for plugin, item in self._answers(hook))))
+
+    def _named(self, hook: str, contract: type[Any]) -> Iterator[tuple[str, str, Any]]:
+        for plugin, item in self._answers(hook):
+            try:
+                if not isinstance(item, contract) or not isinstance(item.name, str):
+                    raise TypeError(f"{type(item).__name__} is no {contract.__name__}")
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - properties of the item are the plugin's code
+                self._break(plugin, hook, error)
+            else:
+                yield plugin, item.name, item
+
+    def _plugin_agents(self) -> Iterator[tuple[str, str, AgentSpec]]:
+        for plugin, item in self._answers("llmos_agents"):
+            try:
+                agent = read_agent(item) if isinstance(item, Path) else AgentSpec.model_validate(item)
+            except (PluginError, ValidationError) as error:
+                self._break(plugin, "llmos_agents", error)
+            else:
+                yield plugin, agent.name, agent
+
+    def _once(self, hook: str, items: Callable[[], Iterable[tuple[str, str, Any]]]) -> Mapping[str, Contribution[Any]]:
+        if hook not in self._collected:
+            offers: defaultdict[str, list[Contribution[Any]]] = defaultdict(list)
+            for plugin, name, value in items():
+                info = self._infos[plugin]
+                offers[name].append(Contribution(KINDS[hook], name, value, plugin, info.distribution, info.version))
+            self._collected[hook] = {
+                name: chosen for name, offer in offers.items() if (chosen := self._settled(hook, name, offer))
+            }
+            self._note(hook, offers)
+        return self._collected[hook]
+
+    def _settled(self, hook: str, name: str, offer: Sequence[Contribution[T]]) -> Contribution[T] | None:
+        """The one that counts of what is offered under a name."""
+        if len(offer) == 1 or hook == "llmos_native_tools":
+            return offer[0]
+        choice = self._choose.get(KINDS[hook], {}).get(name)
+        chosen = [one for one in offer if choice in self._infos[one.plugin].found.names]
+        if len(chosen) == 1:
+            return chosen[0]
+        ids = ", ".join(sorted({one.plugin for one in offer}))
+        what = f"{KINDS[hook]}.{name}"
+        fix = f'Disable one, or choose in your settings: [choose] {what} = "{offer[0].distribution or offer[0].plugin}"'
+        for plugin in {one.plugin for one in offer}:
+            info = self._infos[plugin]
+            if info.state != "broken":
+                error = f"{name} is contributed by {ids}"
+                self._infos[plugin] = replace(info, state="conflict", stage=hook, error=error, fix=fix)
+        self.faults.append(f"Nobody's {name} is used: it is contributed by {ids}. {fix}")
+        return None
+
+    def _note(self, hook: str, offers: Mapping[str, Sequence[Contribution[Any]]]) -> None:
+        """Keep with each plugin what it contributes."""
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for name, offer in offers.items():
+            for plugin in {one.plugin for one in offer}:
+                names[plugin].append(name)
+        for plugin, brought in names.items():
+            info = self._infos[plugin]
+            contributions = {**(info.contributions or {}), KINDS[hook]: tuple(sorted(brought))}
+            self._infos[plugin] = replace(info, contributions=contributions)
+
+    def remember(self) -> None:
+        """Keep what was seen of the installed plugins, once all is collected, for those who only list them."""
+        if self._whole:
+            remember(self.plugins)
+
     def hook_table(self) -> dict[str, Sequence[HookFunction]]:
         """The implementations of the run-time hooks, in pluggy's calling order."""
-        return {name: tuple(self._functions(name)) for name in RUN_TIME_HOOKS}
+        return {name: tuple(self._functions(name)) for name in hookspecs.RUN_TIME}
 
     def _functions(self, hook: str) -> Iterable[HookFunction]:
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             yield HookFunction(
-                plugin=impl.plugin_name,
+                plugin=self._infos[impl.plugin_name].name,
                 function=impl.function,
                 arguments=tuple(impl.argnames),
                 is_async=inspect.iscoroutinefunction(impl.function),
             )
 
 
+def describe_value(value: object) -> str:
+    """What a plugin answered, without running more of its code."""
+    return type(value).__name__ if not isinstance(value, (int, float, str, type(None))) else repr(value)[:100]
+
+
 def _given(plugin: object) -> object:
     return plugin
-
-
-def _check_hook_names(plugin: object) -> None:
-    """Raise for a misspelt hook, which pluggy would register in silence, and for one whose mark was forgotten."""
-    for name in dir(plugin):
-        found = getattr(plugin, name, None)
-        marked = getattr(found, "llmos_impl", None) is not None
-        known = name.startswith("llmos_") and isinstance(getattr(hookspecs, name, None), types.FunctionType)
-        if marked and not known:
-            raise PluginError(f"there is no hook named {name}")
-        if known and not marked and callable(found):
-            raise PluginError(f"{name} lacks the mark @hookimpl")

@@ -1,13 +1,15 @@
-"""Finding and reading the settings file; what it holds is judged in ``settings.py``."""
+"""Finding and reading the settings files; what they hold is judged in ``settings.py``."""
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmos_core.errors import SettingsError
+from llmos_core.host.settings_sources import disabled, given
 
 FILE_NAME = "llmos.toml"
 
@@ -20,6 +22,15 @@ def read_settings(start: Path | None = None) -> tuple[Path | None, dict[str, Any
     path, own = _nearest(start or Path.cwd()), user_file()
     of_user = _read(own) if own.is_file() else {}
     return path or (own if of_user else None), _read(path) if path else {}, of_user
+
+
+def disabled_names(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> set[str]:
+    """The plugins that files, variables and flags disable: names, distributions or ids; ``*`` is every one.
+
+    Costs no import of pydantic. Raises SettingsError where ``disabled_plugins`` is no list of names.
+    """
+    path, found, of_user = read_settings(start)
+    return disabled([(str(user_file()), of_user), (str(path), found)], given(environ))
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
 
 
 async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
-    tool = run.tools.get(call.tool)
+    tool = run.machine.tools[call.tool] if call.tool in run.tools else None
     if forbidden := _forbidden(run, call, tool):
         return _refuse(run, call, forbidden)
     if tool is None:

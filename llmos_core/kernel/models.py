@@ -44,7 +44,7 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
 
     Raises ModelStalledError, also out of the reply's chunks, where the model falls silent.
     """
-    machine, provider = run.machine, run.model
+    machine, provider = run.machine, run.provider
     guards = machine.hooks["llmos_pre_model_request"]
     verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)
     if verdict.decision != "allow":
@@ -73,7 +73,7 @@ def _tell(run: KernelRun, agent_id: str | None, text: str) -> None:
 
 
 async def _settle(run: KernelRun, request: ModelRequest, price: Price, worst: int, meter: Meter, hold: Hold) -> None:
-    provider, usage = run.model, meter.usage
+    provider, usage = run.provider, meter.usage
     micros = price.micros(usage)
     used = ModelUsed(
         request_id=request.id,

@@ -13,7 +13,19 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from llmos_core.constraints import Rules
-from llmos_core.contracts import Ledger, Matcher, ModelProvider, ModelReply, ModelRequest, Run, Tool, TraceStore
+from llmos_core.contracts import (
+    Ledger,
+    Matcher,
+    ModelInfo,
+    ModelProvider,
+    ModelReply,
+    ModelRequest,
+    Run,
+    Serve,
+    Tool,
+    ToolInfo,
+    TraceStore,
+)
 from llmos_core.errors import LLMOSError
 from llmos_core.events import AnyEvent, LlmDelta, ModelUsed, Notice, ToolOutput
 from llmos_core.kernel import gate, models
@@ -23,6 +35,7 @@ from llmos_core.kernel.journal import Journal
 from llmos_core.kernel.metering import Meters
 from llmos_core.kernel.pricing import Price
 from llmos_core.kernel.scratch import scratch_directory
+from llmos_core.kernel.services import Services
 from llmos_core.kernel.snapshot import Bounds, capture, lay_out
 from llmos_core.kernel.states import Moment, StateStore
 from llmos_core.records import AgentSpec, Outcome, Record, Task, ToolCall, ToolResult, TreeState, Verdict, now
@@ -49,6 +62,7 @@ class Machine:
 
     hooks: HookTable
     tools: Mapping[str, Tool]
+    infos: Mapping[str, ToolInfo]
     agents: Mapping[str, AgentSpec]
     traces: TraceStore
     matchers: Sequence[Matcher]
@@ -97,9 +111,9 @@ class KernelRun:
         self._start: TreeState | None = None
         self._end: TreeState | None = None
         self._start_lock = anyio.Lock()
-        self._model: ModelProvider | None = None
-
-        self.tools = {name: tool for name, tool in self.machine.tools.items() if self.rules.admits(name)}
+        self._provider: ModelProvider | None = None
+        self.services = Services(self.warn)
+        self.tools = {name: info for name, info in self.machine.infos.items() if self.rules.admits(name)}
 
     @property
     def agents(self) -> Mapping[str, AgentSpec]:
@@ -114,10 +128,15 @@ class KernelRun:
         return self.machine.matchers
 
     @property
-    def model(self) -> ModelProvider:
-        if self._model is None:
-            self._model = self.machine.choose_model()
-        return self._model
+    def model(self) -> ModelInfo:
+        return ModelInfo.of(self.provider)
+
+    @property
+    def provider(self) -> ModelProvider:
+        """The provider that the model door asks. Raises UsageError where none is ready."""
+        if self._provider is None:
+            self._provider = self.machine.choose_model()
+        return self._provider
 
     @property
     def left_usd(self) -> float | None:
@@ -162,6 +181,9 @@ class KernelRun:
         await self.keep_end()
         hooks = self.machine.hooks["llmos_stop"]
         return await transform(hooks, "outcome", outcome, {"run": self}, float("inf"), self.warn)
+
+    async def service(self, key: str, serve: Serve) -> Any:
+        return await self.services.get(key, serve)
 
     def of_agent(self, agent_id: str | None) -> Run:
         """The run as an agent's tools see it: a sub-agent has a ``state`` of its own (its shell's directory, say)."""
@@ -240,7 +262,8 @@ class KernelRun:
             run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules, self)
             run._start = start
             try:
-                yield run
+                async with run.services:
+                    yield run
             finally:
                 run.journal.close()
 

@@ -36,6 +36,7 @@ _FIELDS = (
     "estimated_time_secs",
     "mode",
     "tools_used",
+    "plugins",
     "format",
     "cost_billing",
     "completed",
@@ -45,7 +46,7 @@ _FIELDS = (
     "unverified_reason",
 )
 
-_USUAL = {"inputs": (), "constraints": (), "env": (), "completed": True, "unverified_reason": None}
+_USUAL = {"inputs": (), "constraints": (), "env": (), "plugins": (), "completed": True, "unverified_reason": None}
 """What is left out."""
 
 LOST = "Restore the file, or learn the goal again."

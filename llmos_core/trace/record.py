@@ -1,5 +1,6 @@
 """The trace as a record: what a verified run did, step by step, free of any machine's paths."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -48,6 +49,14 @@ class ProducedFile(Record):
     digest: str | None
 
 
+class UsedPlugin(Record):
+    """A distribution whose tools the steps call."""
+
+    distribution: str
+    version: str
+    tools: tuple[str, ...]
+
+
 class Verification(Record):
     """How the trace was verified before it became followable."""
 
@@ -61,7 +70,7 @@ class Trace(Record):
     """A readable program of tool calls. Money in US dollars, time in seconds.
 
     ``success_rating``, ``usage_count`` and ``last_used`` are those of the writing; live counts are kept by the store.
-    ``inputs`` and ``constraints`` are those of the task, ``env`` the names of its variables: a trace is followed only
+    ``plugins`` says where the tools came from, so that a machine without one can name it. ``inputs`` and ``constraints`` are those of the task, ``env`` the names of its variables: a trace is followed only
     where they are the same. ``completed`` is False for a run that failed or was cut off: no verification can make it
     followable.
     ``verified`` is None for experience that must not be followed; ``unverified_reason`` then says why.
@@ -84,9 +93,16 @@ class Trace(Record):
     estimated_time_secs: Annotated[float, Field(ge=0)]
     mode: str
     tools_used: tuple[str, ...]
+    plugins: tuple[UsedPlugin, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     verified: Verification | None = None
     unverified_reason: str | None = None
     steps: tuple[Step, ...]
     files: tuple[ProducedFile, ...] = ()
     answer: str = ""
+
+    def missing(self, tools: Collection[str]) -> str | None:
+        """The tools of the steps that are not among these, with the plugins that bring them; None if all are."""
+        lacking = sorted({step.tool for step in self.steps} - set(tools))
+        homes = {tool: f"{plugin.distribution} {plugin.version}" for plugin in self.plugins for tool in plugin.tools}
+        return ", ".join(f"{tool} (of {homes[tool]})" if tool in homes else tool for tool in lacking) or None

@@ -270,7 +270,7 @@ async def test_a_damaged_trace_harms_nothing_else(boot: Boot, damage: Any, reaso
 async def test_a_missing_tool_is_named_before_the_first_step(boot: Boot, tmp_path: Path) -> None:
     async with boot(ScriptedLearner()) as system:
         await system.execute(GOAL)
-        del system.machine.tools["Bash"]  # type: ignore[attr-defined]
+        del system.machine.infos["Bash"]  # type: ignore[attr-defined]
         (tmp_path / "space/projects/default/output/hello.txt").unlink()
         outcome = await system.execute(GOAL)
     assert outcome.error

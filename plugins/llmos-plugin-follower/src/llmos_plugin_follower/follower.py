@@ -130,11 +130,10 @@ async def _load(chosen: Candidate, run: Run) -> StoredTrace:
 
 def _preflight(trace: Trace, run: Run) -> None:
     """Before the first step: every tool is there."""
-    missing = sorted({step.tool for step in trace.steps} - set(run.tools))
-    if missing:
+    if missing := trace.missing(run.tools):
         raise TraceError(
-            f"The trace needs tools that are not installed: {', '.join(missing)}",
-            fix="Install the plugin that brings them, or learn the goal anew with --mode learner.",
+            f"The trace needs tools that are not installed: {missing}",
+            fix="Install what brings them (llmos plugins install ...), or learn the goal anew with --mode learner.",
         )
 
 

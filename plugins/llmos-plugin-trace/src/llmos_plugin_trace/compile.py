@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from llmos_core import (
     StepResult,
     Trace,
     TreeState,
+    UsedPlugin,
     goal_signature,
 )
 from llmos_plugin_trace.capture import Recorded
@@ -46,11 +48,21 @@ def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: 
         estimated_time_secs=outcome.duration_s,
         mode=outcome.mode,
         tools_used=tuple(dict.fromkeys(step.tool for step in steps)),
+        plugins=_plugins(run, {step.tool for step in steps}),
         parameters=slots.parameters,
         steps=steps,
         files=tuple(files),
         answer=str(answer),
     )
+
+
+def _plugins(run: Run, tools: Set[str]) -> tuple[UsedPlugin, ...]:
+    """The distributions that bring the tools. What a program gave to the system itself has none."""
+    used: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in sorted(tools & run.tools.keys()):
+        if run.tools[name].distribution:
+            used[run.tools[name].distribution, run.tools[name].version].append(name)
+    return tuple(UsedPlugin(distribution=d, version=v, tools=tuple(names)) for (d, v), names in sorted(used.items()))
 
 
 def produced_files(start: TreeState, end: TreeState, workdir: Path, since: datetime) -> Sequence[ProducedFile]:

@@ -1,0 +1,123 @@
+"""Groups that find their commands without importing them: in a table, and among the entry points of plugins."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from llmos_core.errors import PluginError
+
+if TYPE_CHECKING:
+    from llmos_core.host.discovery import Found
+
+Commands = Mapping[str, tuple[str, str]]
+"""What a command is called: where it lies (``module:attribute``), and what it is for."""
+
+
+class LazyGroup(click.Group):
+    """A group whose help comes from a table and from distributions' metadata: no command is imported for it.
+
+    Plugins add to it by entry points in the group ``llmos.commands`` whose names begin with ``prefix``.
+    """
+
+    table: ClassVar[Commands] = {}
+    prefix: ClassVar[str] = ""
+
+    @classmethod
+    def of(cls, table: Commands, prefix: str = "") -> type[LazyGroup]:
+        """The class of a group with these commands."""
+        return type(cls.__name__, (cls,), {"table": table, "prefix": prefix})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.table, *sorted(self._of_plugins())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.table:
+            return _load(self.table[cmd_name][0])
+        offers = self._of_plugins().get(cmd_name, [])
+        if not offers:
+            return None
+        try:
+            return _load(_only(self.prefix + cmd_name, offers).value)
+        except (Exception, SystemExit) as error:
+            if ctx.resilient_parsing:
+                return click.Command(cmd_name)  # the shell completes: what is broken is told when it is called
+            if isinstance(error, PluginError):
+                raise
+            found = offers[0]
+            what = f"The command {cmd_name} of {found.distribution} cannot be loaded."
+            fix = f"Upgrade or uninstall {found.distribution}."
+            raise PluginError(what, f"{type(error).__name__}: {error}", fix) from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        rows = [*self._ours(), *self._theirs()]
+        commands = [CompletionItem(name, help=summary) for name, summary in rows if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(self._ours())
+        if theirs := self._theirs():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(theirs)
+
+    def _ours(self) -> list[tuple[str, str]]:
+        return [(name, summary) for name, (_, summary) in self.table.items()]
+
+    def _theirs(self) -> list[tuple[str, str]]:
+        return [(name, offers[0].command_summary) for name, offers in sorted(self._of_plugins().items())]
+
+    def _of_plugins(self) -> dict[str, list[Found]]:
+        """The commands of plugins that are not disabled. None of them can take the place of one of ours."""
+        from llmos_core.host.discovery import COMMAND_GROUP, find
+
+        offers: defaultdict[str, list[Found]] = defaultdict(list)
+        off = _disabled()
+        for found in find(COMMAND_GROUP):
+            name = found.name.removeprefix(self.prefix)
+            fits = found.name.startswith(self.prefix) and "." not in name and name not in self.table
+            if fits and not found.fault and "*" not in off and not found.names & off:
+                offers[name].append(found)
+        return offers
+
+
+def _only(name: str, offers: Sequence[Found]) -> Found:
+    """The one that counts of those that have a name."""
+    if len(offers) == 1:
+        return offers[0]
+    from llmos_core.host.settings_file import merged, read_settings
+
+    _, found, own = read_settings()
+    table: Any = merged(found, own).get("choose", {})
+    choice = table.get("commands", {}).get(name) if isinstance(table, dict) else None
+    chosen = [offer for offer in offers if offer.distribution == choice]
+    if len(chosen) == 1:
+        return chosen[0]
+    homes = " and ".join(offer.distribution for offer in offers)
+    fix = f'Disable one, or choose in your settings: [choose] commands.{name} = "{offers[0].distribution}"'
+    raise PluginError(f"There is more than one command {name}.", f"It comes with {homes}.", fix)
+
+
+def _disabled() -> set[str]:
+    from llmos_core.errors import SettingsError
+    from llmos_core.host.settings_file import disabled_names
+
+    try:
+        return disabled_names()
+    except SettingsError:
+        return set()  # the help must show; what needs the settings tells what is wrong with them
+
+
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: Any = import_module(module)
+    for name in attribute.split("."):
+        command = getattr(command, name)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{target} is no command of click")
+    return command
