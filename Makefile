@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PLUGINS := $(wildcard plugins/*)
+PLUGINS := $(wildcard plugins/*) llmos-testkit
 PACKAGES := llmos_core $(subst -,_,$(notdir $(PLUGINS)))
 GOAL := Create a Python script that prints the primes below 50 and run it
 
-.PHONY: install run test tools check lint bench wheels clean
+.PHONY: install run test tools check lint bench bench-peers docs wheels clean
 
 install: $(INSTALLED)
 
@@ -42,6 +42,13 @@ lint: install  ## Style, types, the rules of imports, lengths of files.
 
 bench: install  ## Measure, and write docs/benchmarks.md.
 	$(BIN)/python -m tests.bench
+
+bench-peers: install  ## Set listing plugins beside other plugin hosts, and write docs/benchmarks-peers.md.
+	$(BIN)/python -m tests.bench.peers
+
+docs: install  ## Write the reference from the docstrings, and build the site into site/.
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/zensical build --clean
 
 wheels: install  ## Build every distribution into dist/.
 	for d in . $(PLUGINS); do $(BIN)/python -m build -q --no-isolation --wheel --outdir dist $$d || exit 1; done

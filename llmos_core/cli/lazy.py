@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -27,11 +28,14 @@ class LazyGroup(click.Group):
 
     table: ClassVar[Commands] = {}
     prefix: ClassVar[str] = ""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
-    def of(cls, table: Commands, prefix: str = "") -> type[LazyGroup]:
-        """The class of a group with these commands."""
-        return type(cls.__name__, (cls,), {"table": table, "prefix": prefix})
+    def of(
+        cls, table: Commands, prefix: str = "", elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> type[LazyGroup]:
+        """The class of a group with these commands; ``elsewhere`` names the distributions that bring others."""
+        return type(cls.__name__, (cls,), {"table": table, "prefix": prefix, "elsewhere": elsewhere})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.table, *sorted(self._of_plugins())]
@@ -41,6 +45,7 @@ class LazyGroup(click.Group):
             return _load(self.table[cmd_name][0])
         offers = self._of_plugins().get(cmd_name, [])
         if not offers:
+            self._explain(ctx, cmd_name)
             return None
         try:
             return _load(_only(self.prefix + cmd_name, offers).value)
@@ -73,17 +78,48 @@ class LazyGroup(click.Group):
         return [(name, offers[0].command_summary) for name, offers in sorted(self._of_plugins().items())]
 
     def _of_plugins(self) -> dict[str, list[Found]]:
-        """The commands of plugins that are not disabled. None of them can take the place of one of ours."""
-        from llmos_core.host.discovery import COMMAND_GROUP, find
-
+        """The commands of plugins that may be used. None of them can take the place of one of ours."""
         offers: defaultdict[str, list[Found]] = defaultdict(list)
         off = _disabled()
-        for found in find(COMMAND_GROUP):
-            name = found.name.removeprefix(self.prefix)
-            fits = found.name.startswith(self.prefix) and "." not in name and name not in self.table
-            if fits and not found.fault and "*" not in off and not found.names & off:
+        for name, found in self._installed():
+            if _hindrance(found, off) is None:
                 offers[name].append(found)
         return offers
+
+    def _installed(self) -> Iterator[tuple[str, Found]]:
+        from llmos_core.host.discovery import COMMAND_GROUP, find
+
+        for found in find(COMMAND_GROUP):
+            name = found.name.removeprefix(self.prefix)
+            if found.name.startswith(self.prefix) and "." not in name and name not in self.table:
+                yield name, found
+
+    def _explain(self, ctx: click.Context, cmd_name: str) -> None:
+        """Raises PluginError for a command that is installed and may not be used, or that a known plugin brings."""
+        if ctx.resilient_parsing:
+            return
+        off = _disabled()
+        for name, found in self._installed():
+            if name == cmd_name and (why := _hindrance(found, off)):
+                raise PluginError(f"The command {cmd_name} cannot be used.", f"{found.distribution} {why[0]}.", why[1])
+        if cmd_name in self.elsewhere:
+            fix = f'Install it: pip install "{self.elsewhere[cmd_name]}"'
+            raise PluginError(f"The command {cmd_name} is not installed.", "A plugin brings it.", fix)
+
+
+def _hindrance(found: Found, off: Collection[str]) -> tuple[str, str] | None:
+    """Why a command may not be used, and what to do; None if it may. ``--no-plugins`` leaves commands alone."""
+    from llmos_core.host.discovery import misfit
+
+    if found.names & set(off):
+        return "is disabled", f"llmos plugins enable {found.distribution}"
+    if found.fault:
+        return f"is broken: {found.fault}", f"llmos plugins uninstall {found.distribution}"
+    try:
+        odd = misfit(found)
+    except ValueError as error:
+        odd = str(error)
+    return (f"is incompatible: {odd}", f"Install another version of {found.distribution}.") if odd else None
 
 
 def _only(name: str, offers: Sequence[Found]) -> Found:

@@ -77,7 +77,9 @@ def survey(disabled: Collection[str], choose: Choices, local: Path | None = None
 
 
 def _judged(found: Found, disabled: Collection[str]) -> PluginInfo:
-    if found.names & set(disabled) or ALL in disabled:
+    if ALL in disabled:
+        return PluginInfo(found, "disabled")
+    if found.names & set(disabled):
         return PluginInfo(found, "disabled", fix=f"llmos plugins enable {found.name}")
     reinstall = f"Reinstall or remove it: llmos plugins uninstall {found.distribution}"
     if found.fault:

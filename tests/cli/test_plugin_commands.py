@@ -57,3 +57,61 @@ def test_an_unknown_command(llmos: Llmos) -> None:
     done = llmos("conquer")
     assert done.returncode == 2
     assert b"No such command 'conquer'" in done.stderr
+
+
+def add(greeter: dict[str, str], distribution: str, points: str, needs: str = "llmos-core") -> None:
+    info = Path(greeter["PYTHONPATH"]) / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\nRequires-Dist: {needs}\n"
+    )
+    (info / "entry_points.txt").write_text(f"[llmos.commands]\n{points}\n")
+
+
+def test_a_disabled_command_says_so(llmos: Llmos, greeter: dict[str, str]) -> None:
+    assert llmos("plugins", "disable", "greeter", **greeter).returncode == 0
+    called = llmos("greet", "Ada", **greeter)
+    assert called.returncode == 1
+    assert b"llmos-plugin-greeter is disabled." in called.stderr
+    assert b"greet" not in llmos("--help", **greeter).stdout
+    assert llmos("plugins", "enable", "greeter", **greeter).returncode == 0
+    assert llmos("greet", "Ada", **greeter).returncode == 0
+
+
+def test_of_two_commands_of_one_name_neither_runs_until_the_settings_choose(
+    llmos: Llmos, greeter: dict[str, str], home: Path
+) -> None:
+    add(greeter, "llmos-plugin-rival", "greet = greeter:greet")
+    called = llmos("greet", "Ada", **greeter)
+    assert called.returncode == 1
+    assert b"It comes with llmos-plugin-greeter and llmos-plugin-rival." in called.stderr
+    (home / "llmos.toml").write_text('[choose]\ncommands.greet = "llmos-plugin-rival"\n')
+    assert llmos("greet", "Ada", **greeter).stdout == b"Hello, Ada!\n"
+
+
+def test_no_plugin_takes_the_place_of_a_command_of_ours(llmos: Llmos, greeter: dict[str, str]) -> None:
+    add(greeter, "llmos-plugin-thief", "runs = no_such_module:command\nplugins.list = no_such_module:command")
+    assert llmos("runs", "list", **greeter).returncode == 0
+    assert llmos("plugins", "list", **greeter).returncode == 0
+
+
+def test_a_command_that_needs_another_core_is_not_imported(llmos: Llmos, greeter: dict[str, str]) -> None:
+    add(greeter, "llmos-plugin-future", "soar = no_such_module:command", needs="llmos-core>=99")
+    called = llmos("soar", **greeter)
+    assert called.returncode == 1
+    assert b"llmos-plugin-future is incompatible: it needs llmos-core >=99" in called.stderr
+
+
+def test_a_subcommand_of_a_plugin(llmos: Llmos, greeter: dict[str, str]) -> None:
+    add(greeter, "llmos-plugin-more", "plugins.greet = greeter:greet")
+    assert llmos("plugins", "greet", "Ada", **greeter).stdout == b"Hello, Ada!\n"
+    assert b"Greet somebody." in llmos("plugins", "--help", **greeter).stdout
+    assert b"plugins.greet" not in llmos("--help", **greeter).stdout
+
+
+def test_commands_stay_without_plugins(llmos: Llmos, greeter: dict[str, str]) -> None:
+    assert llmos("--no-plugins", "greet", "Ada", **greeter).stdout == b"Hello, Ada!\n"
+    assert b"No strategy is installed." in llmos("--no-plugins", "run", "anything", **greeter).stderr
+    explained = llmos("--no-plugins=llmos-plugin-claude", "explain", "anything", **greeter).stdout
+    assert b"FOLLOWER" in explained
+    assert b"LEARNER" not in explained

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from llmos_core.cli.lazy import LazyGroup
-from llmos_core.errors import PluginError
 
 COMMANDS = {
     "list": ("llmos_core.cli.plugins.list:list_", "List all plugins, their states, and what they bring."),
@@ -19,18 +18,10 @@ COMMANDS = {
 }
 
 
-class _Plugins(LazyGroup.of(COMMANDS, "plugins.")):  # type: ignore[misc]
-    """The group; ``new`` comes with the test kit."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command: click.Command | None = super().get_command(ctx, cmd_name)
-        if command is None and cmd_name == "new" and not ctx.resilient_parsing:
-            fix = 'Install it: pip install "llmos-testkit[new]"'
-            raise PluginError("The command `plugins new` is not installed.", "It comes with the test kit.", fix)
-        return command
+ELSEWHERE = {"new": "llmos-testkit[new]"}
 
 
-@click.group(cls=_Plugins)
+@click.group(cls=LazyGroup.of(COMMANDS, "plugins.", ELSEWHERE))
 def plugins() -> None:
     """Installed plugins: find out about them, switch them on and off, install and remove them.
 

@@ -123,5 +123,5 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{kind.replace('_', ' ')}: {', '.join(row[kind])}" for kind in (*KINDS.values(), "commands") if row[kind]
     )
     wrong = f"{'at ' + row['stage'] + ': ' if row['stage'] else ''}{row['error']}" if row["error"] else ""
-    about = wrong or (row["fix"] if row["state"] == "disabled" else brings or row["summary"])
+    about = wrong or (row["fix"] if row["state"] == "disabled" and row["fix"] else brings or row["summary"])
     return tuple(str(cell) for cell in (row["name"], row["distribution"], row["version"], row["state"], about))

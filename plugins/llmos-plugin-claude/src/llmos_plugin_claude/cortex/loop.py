@@ -17,9 +17,9 @@ from llmos_core import (
     LLMOSError,
     LlmOutput,
     Run,
-    Tool,
     ToolCall,
     ToolDenied,
+    ToolInfo,
     ToolResult,
     Verdict,
 )
@@ -63,7 +63,7 @@ class _Agent:
 
     system: str
     model: str
-    tools: Mapping[str, Tool]
+    tools: Mapping[str, ToolInfo]
     id: str | None = None
 
 
@@ -223,7 +223,7 @@ def _placed(system: str, run: Run) -> str:
     return f"{system}\n\nWorking directory: {run.workdir}".strip()
 
 
-def _describe(tool: Tool) -> Block:
+def _describe(tool: ToolInfo) -> Block:
     return {"name": tool.name, "description": tool.description, "input_schema": tool.input_model.model_json_schema()}
 
 

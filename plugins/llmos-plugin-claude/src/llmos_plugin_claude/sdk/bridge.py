@@ -17,7 +17,7 @@ from claude_agent_sdk.types import HookCallback, HookContext, HookEvent, HookInp
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 
-from llmos_core import LLMOSError, Run, Tool, ToolCall, ToolDenied, Verdict
+from llmos_core import LLMOSError, Run, ToolCall, ToolDenied, ToolInfo, Verdict
 from llmos_plugin_claude.extras import agents_of, brought
 from llmos_plugin_claude.sdk.native import NativeGate, NativeTools
 from llmos_plugin_claude.settings import ClaudeSettings
@@ -192,7 +192,7 @@ def _denial(verdict: Verdict) -> HookJSONOutput:
     }
 
 
-def _describe(tool: Tool, *, read_only: bool) -> mcp.types.Tool:
+def _describe(tool: ToolInfo, *, read_only: bool) -> mcp.types.Tool:
     return mcp.types.Tool.model_validate(
         {
             "name": tool.name,
