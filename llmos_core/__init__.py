@@ -17,8 +17,8 @@ API_VERSION = __version__.rpartition(".")[0]
 _NAMES = {
     "constraints": "same_constraints",
     "contracts": """
-        Hold Ledger Matcher MemoryBackend ModelInfo ModelProvider ModelReply ModelRequest NoteStore Run Serve StoredTrace
-        Strategy Tool ToolInfo TraceStore disputed
+        Hold Ledger Matcher MemoryBackend ModelInfo ModelProvider ModelReply ModelRequest NoteBackend NoteStore Run Serve
+        StoredTrace Strategy Tool ToolInfo TraceStore disputed
     """,
     "errors": """
         BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError RunInterruptedError

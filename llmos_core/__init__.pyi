@@ -9,6 +9,7 @@ from llmos_core.contracts import ModelInfo as ModelInfo
 from llmos_core.contracts import ModelProvider as ModelProvider
 from llmos_core.contracts import ModelReply as ModelReply
 from llmos_core.contracts import ModelRequest as ModelRequest
+from llmos_core.contracts import NoteBackend as NoteBackend
 from llmos_core.contracts import NoteStore as NoteStore
 from llmos_core.contracts import Run as Run
 from llmos_core.contracts import Serve as Serve

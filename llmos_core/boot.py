@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, Tool, ToolInfo, TraceStore
+from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, NoteBackend, Tool, ToolInfo
 from llmos_core.errors import SettingsError, UsageError
 from llmos_core.host.host import Contribution, Host
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
@@ -44,12 +44,14 @@ def assemble(
     secrets = tuple(secret for secret in credentials if len(secret) >= SHORTEST_SECRET)
     ledgers = _values(host.collect("llmos_ledgers", Ledger))
     tools = host.collect("llmos_tools", Tool)
+    backend = _memory(host, file.settings) if workspace else None
     return Machine(
         hooks=host.hook_table(),
         tools=_values(tools),
         infos={name: _info(tool) for name, tool in tools.items()},
         agents=host.agents(workspace.agents if workspace else None),
-        traces=_trace_store(host, file.settings, workspace),
+        traces=backend.trace_store(workspace.memories) if backend and workspace else MemoryTraceStore(),
+        notes=backend.note_store(workspace.memories) if workspace and isinstance(backend, NoteBackend) else None,
         matchers=list(_values(host.collect("llmos_matchers", Matcher)).values()),
         choose_model=lambda: choose_model(models, file.settings.model.provider),
         ledger=next(iter(ledgers.values()), None) or ReportingLedger(),
@@ -93,18 +95,15 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
     )
 
 
-def _trace_store(host: Host, settings: Settings, workspace: Workspace | None) -> TraceStore:
-    if workspace is None:
-        return MemoryTraceStore()
+def _memory(host: Host, settings: Settings) -> MemoryBackend | None:
+    """The backend that the settings choose, else the first by name."""
     backends = _values(host.collect("llmos_memory_backends", MemoryBackend))
     if settings.memory is not None and settings.memory not in backends:
         known = ", ".join(backends) or "none"
         raise SettingsError(
             f"There is no memory backend {settings.memory}.", f"There are: {known}.", "Change `memory`."
         )
-    if not backends:
-        return MemoryTraceStore()
-    return backends[settings.memory or min(backends)].trace_store(workspace.memories)
+    return backends[settings.memory or min(backends)] if backends else None
 
 
 def _limits(limits: LimitSettings) -> Limits:

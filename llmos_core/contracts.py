@@ -65,7 +65,9 @@ class Tool(Protocol):
         """What this very input can change; answer ``external`` when in doubt."""
         ...
 
-    async def run(self, input: Any, run: Run) -> ToolResult: ...
+    async def run(self, input: Any, run: Run) -> ToolResult:
+        """Do it. ``input`` is an instance of ``input_model``; files belong below ``run.workdir``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class ModelRequest:
 
     @property
     def model(self) -> str:
+        """The name of the model that is asked for."""
         model: str = self.message["model"]
         return model
 
@@ -193,7 +196,9 @@ class ModelProvider(Protocol):
         """False if requests for this model cost nothing unless the settings price it (a local model)."""
         ...
 
-    def open(self, request: ModelRequest, run: Run) -> AbstractAsyncContextManager[ModelReply]: ...
+    def open(self, request: ModelRequest, run: Run) -> AbstractAsyncContextManager[ModelReply]:
+        """Send a request. The reply is read while the context is open, and may be left half read."""
+        ...
 
 
 class Hold(Protocol):
@@ -287,7 +292,9 @@ class NoteStore(Protocol):
         """Store a note, durably; a note of the same id takes the place of the older one."""
         ...
 
-    async def get(self, note_id: str) -> Note | None: ...
+    async def get(self, note_id: str) -> Note | None:
+        """The note of that id; None where there is none."""
+        ...
 
     async def search(self, text: str, limit: int = 10) -> Sequence[Note]:
         """The notes that share words with the text, the best first. Any text may be searched for."""
@@ -308,7 +315,18 @@ class MemoryBackend(Protocol):
 
     name: str
 
-    def trace_store(self, root: Path) -> TraceStore: ...
+    def trace_store(self, root: Path) -> TraceStore:
+        """The traces below ``root``. Called once, at boot; nothing needs to be there yet."""
+        ...
+
+
+@runtime_checkable
+class NoteBackend(Protocol):
+    """What a memory backend has besides, if it keeps notes too."""
+
+    def note_store(self, root: Path) -> NoteStore:
+        """The notes below ``root``. Called once, at boot; nothing needs to be there yet."""
+        ...
 
 
 @runtime_checkable
@@ -317,7 +335,9 @@ class Matcher(Protocol):
 
     name: str
 
-    async def propose(self, task: Task, run: Run) -> Iterable[Candidate]: ...
+    async def propose(self, task: Task, run: Run) -> Iterable[Candidate]:
+        """Traces that may fit, the best first, each with its score and the reason why it is refused, if it is."""
+        ...
 
 
 @runtime_checkable
@@ -327,18 +347,28 @@ class Strategy(Protocol):
     name: str
     learns: bool
 
-    async def bid(self, task: Task, run: Run) -> Bid: ...
+    async def bid(self, task: Task, run: Run) -> Bid:
+        """Say how fit it is for a task and what that would cost. Nothing is changed and no model is asked."""
+        ...
 
-    async def run(self, task: Task, run: Run) -> Result: ...
+    async def run(self, task: Task, run: Run) -> Result:
+        """Run a task, through the doors of the run. An LLMOSError becomes a failed result with its words."""
+        ...
 
 
 class Run(Protocol):
     """All that a plugin can do during a run. There is no other way to run a tool or to ask a model."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """It names the run in journals, events and commands."""
+        ...
+
     @property
-    def task(self) -> Task: ...
+    def task(self) -> Task:
+        """What is to be done, and how."""
+        ...
+
     @property
     def workdir(self) -> Path:
         """The one directory that tools may write."""
@@ -350,13 +380,30 @@ class Run(Protocol):
         ...
 
     @property
-    def tools(self) -> Mapping[str, ToolInfo]: ...
+    def tools(self) -> Mapping[str, ToolInfo]:
+        """The tools that this task may use, by name."""
+        ...
+
     @property
-    def agents(self) -> Mapping[str, AgentSpec]: ...
+    def agents(self) -> Mapping[str, AgentSpec]:
+        """The agents of plugins and of the workspace, by name."""
+        ...
+
     @property
-    def traces(self) -> TraceStore: ...
+    def traces(self) -> TraceStore:
+        """The traces of the workspace."""
+        ...
+
     @property
-    def matchers(self) -> Sequence[Matcher]: ...
+    def notes(self) -> NoteStore:
+        """The notes of the workspace. Raises UsageError where the memory backend keeps none."""
+        ...
+
+    @property
+    def matchers(self) -> Sequence[Matcher]:
+        """The matchers of all plugins."""
+        ...
+
     @property
     def model(self) -> ModelInfo:
         """The provider behind ``ask``. Raises UsageError where none is ready."""
@@ -429,7 +476,9 @@ class Run(Protocol):
         """
         ...
 
-    def emit(self, event: AnyEvent) -> None: ...
+    def emit(self, event: AnyEvent) -> None:
+        """Write an event into the journal, then tell all who watch. The kernel stamps run, number and time."""
+        ...
 
     def history(self) -> AsyncIterator[AnyEvent]:
         """The events of this run so far, from the journal."""

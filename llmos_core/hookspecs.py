@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llmos_core.events import ModelUsed
 
 SettingsOf = Callable[[type[Any]], Any]
+"""What contribution hooks are given: of a settings model it gives the instance that was read and validated."""
 
 hookspec = pluggy.HookspecMarker("llmos")
 hookimpl = pluggy.HookimplMarker("llmos")
@@ -43,47 +44,90 @@ hookimpl = pluggy.HookimplMarker("llmos")
 
 @hookspec
 def llmos_tools(settings: SettingsOf) -> Iterable[Tool]:  # type: ignore[empty-body]
-    """Tools that the kernel can run."""
+    """Tools that the kernel can run, for models, traces and strategies alike.
+
+    Each name is offered to models as it stands. A name that two plugins contribute is in nobody's hand until the
+    settings choose: ``[choose] tools.NAME = "DISTRIBUTION"``. Every call passes the guards and the journal before it
+    reaches ``run``, whoever makes it.
+    """
 
 
 @hookspec
 def llmos_agents(settings: SettingsOf) -> Iterable[AgentSpec | Path]:  # type: ignore[empty-body]
-    """Agents that a Learner may delegate to: specs, or paths of Markdown agents."""
+    """Agents that a Learner may delegate to: specs, or paths of Markdown agents.
+
+    A Markdown agent has ``description`` and, if you like, ``name``, ``tools``, ``model``, ``category``,
+    ``capabilities`` and ``constraints`` in its front matter; its text is the system prompt. One in the workspace's
+    ``agents/`` takes the place of a contributed one of the same name.
+    """
 
 
 @hookspec
 def llmos_memory_backends(settings: SettingsOf) -> Iterable[MemoryBackend]:  # type: ignore[empty-body]
-    """Places where traces are kept."""
+    """Places where traces and notes are kept.
+
+    A system uses one backend: the one that the setting ``memory`` names, else the first by name. Its stores are made
+    once, at boot, for the workspace's ``memories/`` directory; a system without a workspace keeps all in memory.
+    """
 
 
 @hookspec
 def llmos_strategies(settings: SettingsOf) -> Iterable[Strategy]:  # type: ignore[empty-body]
-    """Ways of running a task; they bid for it."""
+    """Ways of running a task. They bid for it, and the cheapest that is fit enough (more than 0.9) runs.
+
+    The name of a strategy is its mode: with ``--mode NAME`` it alone may bid. A bid is made before anything happens,
+    so it changes nothing. A fit of 0 means that it cannot act, and so does a bid that raises; the reason is told. If
+    none is fit enough, the fittest that can act runs, and says so.
+    """
 
 
 @hookspec
 def llmos_matchers(settings: SettingsOf) -> Iterable[Matcher]:  # type: ignore[empty-body]
-    """Proposers of candidate traces for a goal."""
+    """Proposers of candidate traces for a goal.
+
+    The Follower asks all of them, takes the first candidate that is not refused, and bids with its score. A matcher
+    may find a trace by any means. That it looks similar is no reason to follow it: refuse what does not account for
+    every value and constraint of the goal.
+    """
 
 
 @hookspec
 def llmos_models(settings: SettingsOf) -> Iterable[ModelProvider]:  # type: ignore[empty-body]
-    """Providers that answer a Messages request."""
+    """Providers that answer requests of the Messages API.
+
+    The one that ``[model] provider`` names is used, else the first that is ready. All requests of a run, those of its
+    sub-agents too, reach it through the model door: guards judge, money is held, tokens are counted as the reply
+    streams by.
+    """
 
 
 @hookspec
 def llmos_native_tools(settings: SettingsOf) -> Iterable[str]:  # type: ignore[empty-body]
-    """Names of tools that a strategy has outside the kernel; constraints may name them."""
+    """Names of tools that a strategy has outside the kernel, such as those of a program that it drives.
+
+    The kernel does not run them. It only learns their names, so that constraints may speak of them (``No WebSearch``)
+    and a wrong name is an error. Several plugins may give the same name.
+    """
 
 
 @hookspec
 def llmos_ledgers(settings: SettingsOf) -> Iterable[Ledger]:  # type: ignore[empty-body]
-    """Holders of money; without one, spending is only reported."""
+    """Holders of money. Before each model request the ledger sets aside what it may cost at worst; after it, what it
+    did cost is booked.
+
+    It refuses a request by raising BudgetError. Without a ledger every request is admitted, and spending is only
+    reported. The limit of a single run (``--max-cost``) holds in any case.
+    """
 
 
 @hookspec
 def llmos_settings() -> type[BaseModel]:  # type: ignore[empty-body]
-    """The plugin's settings, read from ``[plugins.NAME]``."""
+    """The plugin's settings, as a pydantic model; its values are read from ``[plugins.NAME]``, variables and flags.
+
+    Give every field a default, or the plugin is ``broken`` until its user has set it, and forbid unknown keys. Mark a
+    field that could start a program with ``json_schema_extra=OWN``: it may stand in the user's own file only. Use
+    pydantic's ``SecretStr`` for what must never be shown.
+    """
 
 
 # Run-time hooks: called by the kernel during a run.
@@ -101,34 +145,64 @@ RUN_TIME = (
 
 @hookspec
 def llmos_user_prompt_submit(prompt: str, run: Run) -> str | None:
-    """Transform: may return a longer prompt, for example with remembered context."""
+    """Transform: the prompt before a model sees it; may return another, for example with remembered context.
+
+    The hooks of all plugins form a chain, each given what the one before it returned; None changes nothing. A hook
+    that raises, hangs or returns no text is reported and left out.
+    """
 
 
 @hookspec
 def llmos_pre_tool_use(call: ToolCall, run: Run) -> Verdict | None:
-    """Guard: judge a tool call before it runs. A guard that raises, hangs or answers nonsense means deny."""
+    """Guard: judge a tool call before it runs. Every call passes here, of models, traces and strategies.
+
+    Answer ``Verdict.allow()``, ``Verdict.ask(reason)``, ``Verdict.deny(reason)``, or None to say nothing. All guards
+    are asked, and the strictest verdict wins. A call that needs asking is refused where nobody can be asked. A guard
+    that raises, hangs or answers nonsense means deny. A guard changes nothing: the call it sees is a copy.
+    """
 
 
 @hookspec
 def llmos_post_tool_use(call: ToolCall, result: ToolResult, run: Run) -> None:
-    """Observe a tool call that ended, failed calls included."""
+    """Observe a tool call that ended, whether it succeeded or failed. A denied call never ran, and is not seen here.
+
+    All observers are called, each on its own: one that raises or hangs is reported, and the run goes on. What an
+    observer returns is not looked at.
+    """
 
 
 @hookspec
 def llmos_pre_model_request(request: ModelRequest, run: Run) -> Verdict | None:
-    """Guard: judge a model request before it is sent."""
+    """Guard: judge a model request before it is sent and before money is held for it.
+
+    The verdicts are those of ``llmos_pre_tool_use``, and the strictest wins; here ``ask`` means no too, for nobody
+    can be asked in the middle of a turn. A refusal ends the request with DeniedError. A guard that fails in any way
+    denies.
+    """
 
 
 @hookspec
 def llmos_post_model_response(response: ModelUsed, run: Run) -> None:
-    """Observe a model request that ended, with its tokens and cost."""
+    """Observe a model request that ended, with its tokens and its cost in US dollars.
+
+    It is called for requests that failed or broke off too: ``complete`` is False then, and the usage a lower bound.
+    An observer that raises or hangs is reported, and the run goes on.
+    """
 
 
 @hookspec
 def llmos_stop(outcome: Outcome, run: Run) -> Outcome | None:
-    """Transform: a run has ended; may return the outcome completed, for example with a trace id."""
+    """Transform: a run has ended, and its outcome is about to be told; may return the outcome completed.
+
+    The hooks form a chain, as for ``llmos_user_prompt_submit``. Here a learned run becomes a trace, and the outcome
+    gets its id. The run may still be used. A hook that raises is reported and left out.
+    """
 
 
 @hookspec
 def llmos_event(event: Event) -> None:
-    """Observe every event of the stream."""
+    """Observe every event of every run, in the order in which it happened.
+
+    Events come from a queue of each observer's own, so a slow one delays nobody. When the system closes, what an
+    observer has not seen within its timeout it misses. One that raises is reported with the next run.
+    """

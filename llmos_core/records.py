@@ -286,6 +286,7 @@ class Outcome(Record):
 
     @property
     def exit_code(self) -> int:
+        """What the command line exits with for it."""
         if self.error is not None:
             return self.error.exit_code
         return ExitCode.DONE if self.success else ExitCode.FAILED

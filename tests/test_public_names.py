@@ -11,13 +11,13 @@ NAMES = """
 API_VERSION AUTO Abstraction AgentFinished AgentSpec AgentStarted AnyEvent Bid Billing BudgetError Candidate
 DeniedError DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger LlmDelta
 LlmOutput Matcher MemoryBackend ModeChosen ModelInfo ModelProvider ModelReply ModelRequest ModelStalledError ModelUsed
-Note NoteStore Notice OWN Offer OnEvent Outcome Parameter PastRun PermissionMode PluginError ProducedFile Project
-Record Replayed Result Run RunFinished RunInterruptedError RunTimeoutError Serve Settings SettingsError SettingsFile
-SettingsOf Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied ToolInfo ToolOutput ToolResult
-ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UsedPlugin UserInput Verdict
-Verification WorkspaceError __version__ bind canonical_goal change_user_settings clock disputed file_digest goal_signature
-hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version user_file
-values_for write_atomic
+Note NoteBackend NoteStore Notice OWN Offer OnEvent Outcome Parameter PastRun PermissionMode PluginError ProducedFile
+Project Record Replayed Result Run RunFinished RunInterruptedError RunTimeoutError Serve Settings SettingsError
+SettingsFile SettingsOf Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied ToolInfo ToolOutput
+ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UsedPlugin UserInput Verdict
+Verification WorkspaceError __version__ bind canonical_goal change_user_settings clock disputed file_digest
+goal_signature hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version
+user_file values_for write_atomic
 """
 
 

@@ -48,13 +48,13 @@ def settings() -> None:
 @workspace_option
 @json_option
 def show(key: str | None, every: bool, workspace: str | None, as_json: bool) -> None:
-    """Show each setting with its value and where that comes from: a file, a variable, --set, or the default.
+    """Show each value and its source: a file, a variable, --set, or the default.
 
-    Without KEY only what somebody set is shown. KEY is a key, a table, or a plugin's: all below it is shown. Secrets
+    Without KEY only what somebody set is shown. KEY is a key, a table, or plugins.NAME: all below it is shown. Secrets
     are shown as ***.
 
     \b
-    Flags (--set KEY=VALUE) go before variables, these before the nearest llmos.toml, that before your own file:
+    A flag goes before a variable, that before the nearest llmos.toml, that before your own file:
       llmos --set limits.parallel_runs=2 run "..."
       LLMOS_LIMITS__PARALLEL_RUNS=2 llmos run "..."
       LLMOS_PLUGINS__CLAUDE__MODEL=opus llmos run "..."

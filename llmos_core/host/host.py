@@ -21,7 +21,7 @@ from llmos_core.host.discovery import Found
 from llmos_core.host.inventory import remember
 from llmos_core.host.loading import bounded, deprecations, describe, hooks_of, load
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
-from llmos_core.host.settings import SettingsFile, layers_of, plugin_settings, secrets_of
+from llmos_core.host.settings import SettingsFile, layers_of, plugin_settings, secrets_of, unknown_plugins
 from llmos_core.records import AgentSpec
 
 S = TypeVar("S", bound=BaseModel)
@@ -127,8 +127,7 @@ class Host:
             self.faults.append(f"No plugin {name} is loaded, since there is more than one: {ids}. {infos[0].fix}")
 
     def _read_settings(self) -> None:
-        tables = set(self._file.settings.plugins)
-        for name in sorted(tables - {info.name for info in self._infos.values()}):
+        for name in unknown_plugins(self._file, {info.name for info in self._infos.values()}):
             self.faults.append(f"There are settings for {name}, and no such plugin is installed: [plugins.{name}].")
         for plugin, kind in self._answers("llmos_settings", lambda answer: [answer]):
             try:

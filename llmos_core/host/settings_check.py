@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -27,10 +27,12 @@ _TYPES = {
     "string": "text",
 }
 _WORDS = {
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be more than {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "less_than": "must be less than {lt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "too_short": "must not be shorter than {min_length}",
+    "too_long": "must not be longer than {max_length}",
     "missing": "must be set",
 }
 
@@ -43,7 +45,7 @@ def check(kind: type[S], layers: Layers, section: Sequence[str] = ()) -> S:
         return settings
     fields = kind.model_fields.items()
     secret = {key for name, field in fields if is_secret(field.annotation) for key in (name, field.alias or name)}
-    hidden = [text for key in secret & data.keys() for text in map(str, leaves(data[key])) if text]
+    hidden = sorted({str(leaf) for key in secret & data.keys() for leaf in leaves(data[key])} - {""}, key=len)[::-1]
     wrong: dict[str, list[str]] = {}
     for error in errors:
         path, value = _reach(data, error)
@@ -96,7 +98,8 @@ def _types_in(annotation: Any, seen: tuple[Any, ...] = ()) -> Iterator[Any]:
         return
     yield annotation
     fields = getattr(annotation, "__pydantic_fields__", {})
-    plain = isinstance(annotation, type) and (is_dataclass(annotation) or is_typeddict(annotation))
+    # __total__ marks a TypedDict, also one of typing_extensions.
+    plain = isinstance(annotation, type) and (is_dataclass(annotation) or hasattr(annotation, "__total__"))
     hints = get_type_hints(annotation) if plain else {}
     for inner in (*get_args(annotation), *(field.annotation for field in fields.values()), *hints.values()):
         yield from _types_in(inner, (*seen, annotation))
@@ -139,10 +142,11 @@ def _problem(kind: type[BaseModel], path: Sequence[str], error: Any, hidden: Seq
     if sort == "extra_forbidden":
         from difflib import get_close_matches
 
-        near = get_close_matches(path[-1], names_in(kind), 1, 0.75)
+        near = get_close_matches(path[-1], names_in(kind), 1)
         return f"there is no such key{f' (did you mean {near[0]}?)' if near else ''}"
     if sort in _WORDS:
-        return _WORDS[sort].format(**context)
+        bounds = {name: f"{bound:.15g}" if isinstance(bound, float) else bound for name, bound in context.items()}
+        return _WORDS[sort].format(**bounds)
     if first in _TYPES and rest.endswith(("type", "parsing", "from_float")):
         return f"must be {_TYPES[first]}"
     if "error" not in context:

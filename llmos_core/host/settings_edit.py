@@ -44,7 +44,7 @@ def changed(text: str, changes: Changes, path: Path) -> str:
         new = tomlkit.dumps(document)
         if tomllib.loads(new) == wanted:
             return new
-    except (TOMLKitError, tomllib.TOMLDecodeError, TypeError) as error:
+    except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
         reason = str(error)
     else:
         reason = "Its tables are written in an unusual way."

@@ -20,13 +20,14 @@ from llmos_core.contracts import (
     ModelProvider,
     ModelReply,
     ModelRequest,
+    NoteStore,
     Run,
     Serve,
     Tool,
     ToolInfo,
     TraceStore,
 )
-from llmos_core.errors import LLMOSError
+from llmos_core.errors import LLMOSError, UsageError
 from llmos_core.events import AnyEvent, LlmDelta, ModelUsed, Notice, ToolOutput
 from llmos_core.kernel import gate, models
 from llmos_core.kernel.bus import Bus
@@ -65,6 +66,7 @@ class Machine:
     infos: Mapping[str, ToolInfo]
     agents: Mapping[str, AgentSpec]
     traces: TraceStore
+    notes: NoteStore | None
     matchers: Sequence[Matcher]
     choose_model: Callable[[], ModelProvider]
     ledger: Ledger
@@ -122,6 +124,13 @@ class KernelRun:
     @property
     def traces(self) -> TraceStore:
         return self.machine.traces
+
+    @property
+    def notes(self) -> NoteStore:
+        if self.machine.notes is None:
+            fix = 'Install one that does: pip install "llmos-core[standard]"'
+            raise UsageError("No notes are kept.", "The memory backend keeps traces only.", fix)
+        return self.machine.notes
 
     @property
     def matchers(self) -> Sequence[Matcher]:
