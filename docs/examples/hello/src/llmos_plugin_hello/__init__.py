@@ -1,0 +1,1 @@
+"""A first plugin: a tool and a guard."""
