@@ -37,6 +37,7 @@ lint: install  ## Style, types, the rules of imports, lengths of files.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES:%=-p %)
+	$(BIN)/mypy docs/examples/*.py docs/examples/hello/src/llmos_plugin_hello
 	$(BIN)/lint-imports
 	$(BIN)/python tests/house.py
 
@@ -48,10 +49,10 @@ bench-peers: install  ## Set listing plugins beside other plugin hosts, and writ
 
 docs: install  ## Write the reference from the docstrings, and build the site into site/.
 	$(BIN)/python -m tests.docs.reference
-	$(BIN)/zensical build --clean
+	$(BIN)/python -m zensical build --strict --clean
 
 wheels: install  ## Build every distribution into dist/.
 	for d in . $(PLUGINS); do $(BIN)/python -m build -q --no-isolation --wheel --outdir dist $$d || exit 1; done
 
 clean:
-	rm -rf .venv dist
+	rm -rf .venv dist site .cache .bench

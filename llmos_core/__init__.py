@@ -17,8 +17,8 @@ API_VERSION = __version__.rpartition(".")[0]
 _NAMES = {
     "constraints": "same_constraints",
     "contracts": """
-        Hold Ledger Matcher MemoryBackend ModelInfo ModelProvider ModelReply ModelRequest NoteBackend NoteStore Run Serve
-        StoredTrace Strategy Tool ToolInfo TraceStore disputed
+        Hold Ledger Matcher MemoryBackend ModelProvider ModelReply ModelRequest NoteBackend NoteStore
+        StoredTrace Strategy Tool TraceStore disputed
     """,
     "errors": """
         BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError RunInterruptedError
@@ -39,6 +39,7 @@ _NAMES = {
         Record Result Task ToolCall ToolResult TreeState Usage Verdict clock
     """,
     "past": "PastRun",
+    "run": "ModelInfo Run Serve ToolInfo",
     "system": "LLMOS OnEvent make_task of_run",
     "workspace": "Project",
     "trace.binding": "Abstraction bind values_for",

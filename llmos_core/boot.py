@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, NoteBackend, Tool, ToolInfo
+from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, NoteBackend, Tool
 from llmos_core.errors import SettingsError, UsageError
 from llmos_core.host.host import Contribution, Host
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
@@ -18,6 +18,7 @@ from llmos_core.kernel.run import KernelRun, Limits, Machine
 from llmos_core.kernel.snapshot import Bounds
 from llmos_core.kernel.states import StateStore
 from llmos_core.records import Outcome, Task
+from llmos_core.run import ToolInfo
 from llmos_core.workspace import Workspace
 
 T = TypeVar("T")

@@ -1,19 +1,27 @@
 """What the commands of plugins share with ours: options, output, completion. Public, like the names of the package."""
 
 from llmos_core.cli.completion import complete_projects, complete_runs, complete_traces
-from llmos_core.cli.options import json_option, workspace_option
-from llmos_core.cli.output import money, one_line, print_error, print_json, print_table, printable
+from llmos_core.cli.options import json_option, workspace_option, workspace_root
+from llmos_core.cli.output import money, one_line, print_error, print_json, print_table, printable, say
+from llmos_core.cli.plugins.list import Row as PluginRow
+from llmos_core.cli.plugins.list import list_plugins
+from llmos_core.cli.plugins.names import complete_plugins
 
 __all__ = [
+    "PluginRow",
+    "complete_plugins",
     "complete_projects",
     "complete_runs",
     "complete_traces",
     "json_option",
+    "list_plugins",
     "money",
     "one_line",
     "print_error",
     "print_json",
     "print_table",
     "printable",
+    "say",
     "workspace_option",
+    "workspace_root",
 ]

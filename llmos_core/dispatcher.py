@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llmos_core.contracts import Run, Strategy
+from llmos_core.contracts import Strategy
 from llmos_core.errors import LLMOSError, UsageError
 from llmos_core.records import AUTO, Bid, Candidate, ErrorInfo, Offer, Task
+from llmos_core.run import Run
 
 FIT_ENOUGH = 0.9
 """A strategy is fit enough for a task if it bids more than this."""

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         MemoryBackend,
         ModelProvider,
         ModelRequest,
-        Run,
         Strategy,
         Tool,
     )
     from llmos_core.events import ModelUsed
+    from llmos_core.run import Run
 
 SettingsOf = Callable[[type[Any]], Any]
 """What contribution hooks are given: of a settings model it gives the instance that was read and validated."""

@@ -200,7 +200,7 @@ class Candidate(Record):
     """A trace that a matcher proposes for a goal.
 
     ``score`` (0..1) says how surely it fits the goal. ``refused`` is None only for a trace that may be
-    followed, else the exact reason why not.
+    followed, else the exact reason why not. ``missing`` names tools that it calls and that are not installed.
     """
 
     trace_id: str
@@ -208,6 +208,7 @@ class Candidate(Record):
     score: Annotated[float, Field(ge=0, le=1)]
     values: dict[str, JsonValue] = Field(default_factory=dict)
     refused: str | None = None
+    missing: str | None = None
 
 
 class Bid(Record):

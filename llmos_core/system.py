@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -39,6 +38,7 @@ from llmos_core.workspace import Project, Workspace, find_workspace, new_run_id
 OnEvent = Callable[[AnyEvent], Awaitable[None] | None]
 """A function that is told of events; it may be async."""
 
+_MOST_FAULTS = 100
 _NOWHERE = Path("/nonexistent")
 
 
@@ -94,6 +94,7 @@ class LLMOS:
         host.remember()
         self._slots = Slots(settings.settings.limits.parallel_runs)
         self._untold = list(host.faults)
+        self._told: set[str] = set()
         self._open: AsyncExitStack | None = None
         self._lone = anyio.Lock()
 
@@ -128,7 +129,17 @@ class LLMOS:
         with self.events() as events:
             task_status.started(events)
             async for event in events:
-                await observe([hook], {"event": event}, limit, self._untold.append)
+                await observe([hook], {"event": event}, limit, self._note)
+
+    def _note(self, fault: str) -> None:
+        """Keep a fault of an observer to be told, once: telling it is an event too, which may bring it about again."""
+        if fault not in self._told and len(self._told) < _MOST_FAULTS:
+            self._told.add(fault)
+            self._untold.append(fault)
+
+    def _tell(self, run: KernelRun) -> None:
+        while self._untold:
+            run.warn(self._untold.pop(0))
 
     def events(self) -> AbstractContextManager[MemoryObjectReceiveStream[Event]]:
         """All events published while the context is open, of every run, in order."""
@@ -196,27 +207,27 @@ class LLMOS:
         return outcome
 
     async def _to_its_end(self, run: KernelRun) -> Outcome:
-        started, task = time.monotonic(), run.task
+        started, task = anyio.current_time(), run.task
         outcome = None
         try:
             run.emit(UserInput(task=task, parent=run.parent.id if run.parent else None))
-            while self._untold:
-                run.warn(self._untold.pop(0))
+            self._tell(run)
             async with run.services:
                 result = await self._run(task, run)
-                ended = self._outcome(run, result, time.monotonic() - started)
+                ended = self._outcome(run, result, anyio.current_time() - started)
                 # What was learned is verified within the deadline; what failed is kept in any case.
-                left = task.timeout_s - (time.monotonic() - started) if task.timeout_s and result.success else None
+                left = task.timeout_s - (anyio.current_time() - started) if task.timeout_s and result.success else None
                 with anyio.move_on_after(left):
                     ended = await run.finish(ended)
-            outcome = ended.model_copy(update={"duration_s": round(time.monotonic() - started, 3)})
+            outcome = ended.model_copy(update={"duration_s": round(anyio.current_time() - started, 3)})
             return outcome
         finally:
             if outcome is None:
                 with anyio.CancelScope(shield=True):
                     await run.keep_end()
                 interrupted = Result.failed(RunInterruptedError("The run was interrupted."))
-                outcome = self._outcome(run, interrupted, time.monotonic() - started)
+                outcome = self._outcome(run, interrupted, anyio.current_time() - started)
+            self._tell(run)
             run.emit(RunFinished(outcome=outcome))
             run.journal.close()
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from llmos_testkit.new import KINDS, new, template
 
 from llmos_core import LLMOSError, UsageError
+from llmos_testkit.new import KINDS, new, template
 
 New = Callable[..., Result]
 

@@ -20,6 +20,8 @@ from llmos_core.errors import UsageError
 from llmos_core.goal import MAX_GOAL_CHARS, too_long
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from llmos_core.records import Task
     from llmos_core.workspace import Workspace
 
@@ -51,6 +53,22 @@ def workspace_at(given: str | None) -> Workspace:
 
     file = load_settings()
     return find_workspace(given, file.path, file.settings.workspace)
+
+
+def workspace_root(given: str | None) -> Path:
+    """Where the workspace is, found without the models of the settings, which some commands must not need."""
+    from pathlib import Path
+
+    from llmos_core import files
+    from llmos_core.host.settings_file import read_settings, user_file
+
+    path, found, own = read_settings()
+    named = [
+        str(file.parent / Path(layer["workspace"]).expanduser())
+        for layer, file in ((found, path), (own, user_file()))
+        if file and isinstance(layer.get("workspace"), str)
+    ]
+    return files.workspace_root(given, None, named[0] if named else None)
 
 
 def json_option(command: F) -> F:

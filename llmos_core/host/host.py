@@ -188,13 +188,23 @@ class Host:
 
     def names(self, hook: str) -> set[str]:
         """Contributions that are names only; several plugins may give the same."""
-        return set(self._once(hook, lambda: ((plugin, str(item), item) for plugin, item in self._answers(hook))))
+        return set(self._once(hook, lambda: self._words(hook)))
+
+    def _words(self, hook: str) -> Iterator[tuple[str, str, str]]:
+        for plugin, item in self._answers(hook):
+            if isinstance(item, str):
+                yield plugin, item, item
+            else:
+                self._break(plugin, hook, TypeError(f"{type(item).__name__} is no name"))
 
     def _named(self, hook: str, contract: type[Any]) -> Iterator[tuple[str, str, Any]]:
         for plugin, item in self._answers(hook):
             try:
                 if not isinstance(item, contract) or not isinstance(item.name, str):
                     raise TypeError(f"{type(item).__name__} is no {contract.__name__}")
+                model = getattr(item, "input_model", BaseModel)
+                if not (isinstance(model, type) and issubclass(model, BaseModel)):
+                    raise TypeError(f"the input model of {item.name} is {describe_value(model)}, not a pydantic model")
             except (Exception, SystemExit) as error:  # noqa: BLE001 - properties of the item are the plugin's code
                 self._break(plugin, hook, error)
             else:

@@ -6,6 +6,7 @@ What was enabled is kept with the user, not in the workspace, which may have com
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +62,7 @@ def load_local(found: Found) -> ModuleType:
         raise PluginError(f"{found.place} was changed since it was enabled.")
     module = ModuleType(f"llmos_local_{found.name}")
     module.__file__ = found.place
+    sys.modules[module.__name__] = module  # where annotations are looked up
     exec(compile(source, found.place, "exec"), module.__dict__)  # noqa: S102 - its user enabled these bytes
     return module
 

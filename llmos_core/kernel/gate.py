@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
+import anyio
 from pydantic import BaseModel, ValidationError
 
 from llmos_core.contracts import Tool
@@ -97,13 +97,13 @@ async def _start(run: KernelRun, call: ToolCall, effect: Effect, *, native: bool
     run.emit(ToolStarted(call=call, effect=effect, native=native))
     if effect == "external":
         await run.journal.sync()
-    return time.perf_counter()
+    return anyio.current_time()
 
 
 async def _end(run: KernelRun, call: ToolCall, result: ToolResult, started: float) -> ToolResult:
     """Write down that it ended, and tell the observers."""
     run.emit(
-        ToolOutput(call_id=call.id, tool=call.tool, result=result, duration_s=round(time.perf_counter() - started, 6))
+        ToolOutput(call_id=call.id, tool=call.tool, result=result, duration_s=round(anyio.current_time() - started, 6))
     )
     hooks = run.machine.hooks["llmos_post_tool_use"]
     if hooks:

@@ -16,15 +16,11 @@ from llmos_core.constraints import Rules
 from llmos_core.contracts import (
     Ledger,
     Matcher,
-    ModelInfo,
     ModelProvider,
     ModelReply,
     ModelRequest,
     NoteStore,
-    Run,
-    Serve,
     Tool,
-    ToolInfo,
     TraceStore,
 )
 from llmos_core.errors import LLMOSError, UsageError
@@ -40,6 +36,7 @@ from llmos_core.kernel.services import Services
 from llmos_core.kernel.snapshot import Bounds, capture, lay_out
 from llmos_core.kernel.states import Moment, StateStore
 from llmos_core.records import AgentSpec, Outcome, Record, Task, ToolCall, ToolResult, TreeState, Verdict, now
+from llmos_core.run import ModelInfo, Run, Serve, ToolInfo
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from llmos_core.contracts import Serve
 from llmos_core.errors import LLMOSError
 from llmos_core.kernel.hooks import describe
+from llmos_core.run import Serve
 
 
 class Services:

@@ -70,7 +70,8 @@ class Trace(Record):
     """A readable program of tool calls. Money in US dollars, time in seconds.
 
     ``success_rating``, ``usage_count`` and ``last_used`` are those of the writing; live counts are kept by the store.
-    ``plugins`` says where the tools came from, so that a machine without one can name it. ``inputs`` and ``constraints`` are those of the task, ``env`` the names of its variables: a trace is followed only
+    ``plugins`` says where the tools came from, so that a machine without one can name it.
+    ``inputs`` and ``constraints`` are those of the task, ``env`` the names of its variables: a trace is followed only
     where they are the same. ``completed`` is False for a run that failed or was cut off: no verification can make it
     followable.
     ``verified`` is None for experience that must not be followed; ``unverified_reason`` then says why.

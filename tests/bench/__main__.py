@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import cold, learner, steps, streaming
+from tests.bench import cold, hundred, learner, steps, streaming
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 RUNS = 15
@@ -26,6 +26,9 @@ def page(folder: Path) -> Iterator[str]:
     yield "## Whole processes\n"
     yield f"CPU time of the process and its children, {RUNS} runs in turn after a warm-up.\n"
     yield from cold.report(folder, RUNS)
+    yield "\n## A hundred plugins\n"
+    yield f"With {hundred.COUNT} more plugins installed, which contribute nothing; {RUNS} runs in turn.\n"
+    yield from hundred.report(folder, RUNS)
     yield "\n## A replayed step\n"
     yield "A step that does nothing, in a warm process, through the full gate: two guards, journal, one observer."
     yield f"Medians over about {steps.STEPS_MEASURED // 5:,} steps or more.\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,15 +29,20 @@ class Times:
 
 def measure_once(command: Sequence[str], times: Times, environment: Mapping[str, str]) -> str:
     """Run a command; what it printed. Raises RuntimeError if it failed."""
-    before, started = os.times(), time.perf_counter()
+    before, started = _children(), time.perf_counter()
     done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
-    after = os.times()
+    after = _children()
     if done.returncode:
         raise RuntimeError(f"{command} failed: {done.stderr}")
     times.wall.append(time.perf_counter() - started)
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    times.cpu.append(spent)
+    times.cpu.append(after - before)
     return done.stdout + done.stderr
+
+
+def _children() -> float:
+    """CPU seconds of all processes that were started and have ended: finer than ``os.times``, which counts ticks."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], runs: int, environment: Mapping[str, str]) -> dict[str, Times]:

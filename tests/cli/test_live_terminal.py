@@ -9,16 +9,13 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from llmos_testkit import Reply, ScriptedModel, text
 from tests.cli_fixtures import Llmos
 from tests.processes import left_over
 
@@ -201,20 +198,21 @@ def test_ctrl_c_twice(terminal: Terminal, home: Path) -> None:
     assert left_over(home) == []
 
 
-def test_ctrl_c_during_model_text(home: Path, environment: Mapping[str, str], terminal: Terminal) -> None:
-    with slow_model() as url:
-        window = Terminal(home, {**environment, "ANTHROPIC_API_KEY": "sk-ant-test", "ANTHROPIC_BASE_URL": url})
-        try:
-            window.start("run", "--mode", "learner", "Tell me something")
-            screen = window.wait(r"word 30 ")
-            assert re.search(r"^. writing$", screen, re.MULTILINE)
-            window.press("C-c")
-            window.wait("^code 130$")
-            assert not rows_with("Ctrl-C stops", window.screen("-S", "-"))
-            assert "Error: The run was interrupted." in window.story()
-            assert left_over(home) == []
-        finally:
-            window.close()
+def test_ctrl_c_during_model_text(
+    home: Path, environment: Mapping[str, str], scripted_model: ScriptedModel, request: pytest.FixtureRequest
+) -> None:
+    for_ever = text(f"word {number} " for number in itertools.count())
+    scripted_model.replies(Reply([for_ever], pause_s=0.02))
+    window = Terminal(home, {**environment, **scripted_model.environment})
+    request.addfinalizer(window.close)
+    window.start("run", "--mode", "learner", "Tell me something")
+    screen = window.wait(r"word 30 ")
+    assert re.search(r"^. writing$", screen, re.MULTILINE)
+    window.press("C-c")
+    window.wait("^code 130$")
+    assert not rows_with("Ctrl-C stops", window.screen("-S", "-"))
+    assert "Error: The run was interrupted." in window.story()
+    assert left_over(home) == []
 
 
 def test_a_terminal_that_is_closed(terminal: Terminal, home: Path, llmos: Llmos) -> None:
@@ -231,45 +229,3 @@ def wait_for(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-@contextmanager
-def slow_model() -> Iterator[str]:
-    """A model on loopback that writes words for ever."""
-    over = threading.Event()
-
-    class Model(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.end_headers()
-            usage = {"input_tokens": 100, "output_tokens": 1}
-            message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-            try:
-                self.send("message_start", message={**message, "stop_reason": None})
-                self.send("content_block_start", index=0, content_block={"type": "text", "text": ""})
-                for number in itertools.count():
-                    if over.wait(0.02):
-                        return
-                    self.send("content_block_delta", index=0, delta={"type": "text_delta", "text": f"word {number} "})
-            except OSError:
-                return  # the client left, as it should
-
-        def send(self, kind: str, **data: Any) -> None:
-            self.wfile.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode())
-            self.wfile.flush()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return None
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

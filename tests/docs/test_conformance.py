@@ -9,18 +9,6 @@ from types import ModuleType
 from typing import ClassVar
 
 import pytest
-from llmos_testkit.conformance import (
-    AgentConformance,
-    HooksConformance,
-    LedgerConformance,
-    MatcherConformance,
-    MemoryBackendConformance,
-    ModelProviderConformance,
-    NoteStoreConformance,
-    StrategyConformance,
-    ToolConformance,
-    TraceStoreConformance,
-)
 
 from llmos_core import (
     AgentSpec,
@@ -32,6 +20,18 @@ from llmos_core import (
     Strategy,
     Tool,
     TraceStore,
+)
+from llmos_testkit.conformance import (
+    AgentConformance,
+    HooksConformance,
+    LedgerConformance,
+    MatcherConformance,
+    MemoryBackendConformance,
+    ModelProviderConformance,
+    NoteStoreConformance,
+    StrategyConformance,
+    ToolConformance,
+    TraceStoreConformance,
 )
 from tests.docs.test_examples import example
 

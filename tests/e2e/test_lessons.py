@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import yaml
 
+from llmos_testkit import ScriptedModel, text, use
 from tests.cli_fixtures import Llmos
 
 pytestmark = pytest.mark.cli
@@ -115,8 +114,8 @@ def test_a_broken_lesson_is_named_and_the_others_are_played(llmos: Llmos, home: 
 
 def test_lessons_are_listed(llmos: Llmos, home: Path) -> None:
     (home / "workspace/lessons").mkdir()
-    text = (LESSONS / "primes.yaml").read_text("utf-8") + "hidden: true\n"
-    (home / "workspace/lessons/mine.yaml").write_text(text)
+    lesson = (LESSONS / "primes.yaml").read_text("utf-8") + "hidden: true\n"
+    (home / "workspace/lessons/mine.yaml").write_text(lesson)
     listed = json.loads(llmos("lessons", "list", "--json").stdout)
     assert listed[0] | {"name": "primes", "from": "own", "hidden": True} == listed[0]
     assert [lesson["from"] for lesson in listed[1:]] == ["shipped"] * (len(list(LESSONS.iterdir())) - 1)
@@ -124,86 +123,28 @@ def test_lessons_are_listed(llmos: Llmos, home: Path) -> None:
     assert re.search(r"^primes +own, hidden +Create a Python", table, re.MULTILINE)
 
 
-class Upstream(BaseHTTPRequestHandler):
-    """A model on loopback that plays turns: those of the main agent, and those of its sub-agent."""
-
-    main: ClassVar[list[list[dict[str, Any]]]] = []
-    agent: ClassVar[list[list[dict[str, Any]]]] = []
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        turn = sum(message["role"] == "assistant" for message in body["messages"])
-        is_agent = "x-claude-code-agent-id" in self.headers
-        blocks = (self.agent if is_agent else self.main)[turn]
-        data = b"".join(_events(blocks, f"{'agent' if is_agent else 'main'}{turn}"))
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return None
-
-
-def _events(blocks: list[dict[str, Any]], id: str) -> Iterator[bytes]:
-    usage = {"input_tokens": 100, "output_tokens": 1}
-    start = {"id": f"msg_{id}", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": {**start, "stop_reason": None}}]
-    for index, block in enumerate(blocks):
-        if block["type"] == "text":
-            opened, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
-        else:
-            opened = {**block, "id": f"toolu_{id}_{index}", "input": {}}
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
-        events.append({"type": "content_block_start", "index": index, "content_block": opened})
-        events.append({"type": "content_block_delta", "index": index, "delta": delta})
-        events.append({"type": "content_block_stop", "index": index})
-    reason = "end_turn" if blocks[-1]["type"] == "text" else "tool_use"
-    events.append({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 20}})
-    events.append({"type": "message_stop"})
-    for event in events:
-        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-
-
-def _text(words: str) -> dict[str, Any]:
-    return {"type": "text", "text": words}
-
-
-def _use(name: str, **input: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "name": name if name == "Agent" else f"mcp__llmos__{name}", "input": input}
-
-
 @pytest.fixture
-def with_key() -> Iterator[Mapping[str, str]]:
-    """The variables of a run whose model is the upstream."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{server.server_port}"
-            yield {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": address}
-        finally:
-            server.shutdown()
-            thread.join()
+def with_key(scripted_model: ScriptedModel) -> Mapping[str, str]:
+    """The variables of a run whose model is the scripted one."""
+    return {**scripted_model.environment, "ANTHROPIC_API_KEY": KEY}
 
 
-def work(workspace: Path) -> None:
+def work(workspace: Path, model: ScriptedModel) -> None:
     """What the model does: notes with braces and YAML in them, a failing command, a sub-agent, an answer."""
     output = workspace / "projects/default/output"
     note = f"things: {{{{results.1}}}} {{{{workdir}}}}\n- one\n\n  two\t{output}\nturns:\n  - text: no\n"
-    Upstream.main = [
-        [_text("I begin."), _use("Write", file_path=f"{output}/note.txt", content=note)],
-        [_use("Bash", command=f"cat '{workspace}/input.txt' >> note.txt"), _use("Bash", command="wc -l < note.txt")],
-        [_text("This fails:"), _use("Bash", command="grep -c nothing note.txt; exit 3")],
-        [_use("Agent", description="third", prompt=f"Write c in {output}/c.txt", subagent_type="scribe")],
-        [_text("I look."), _use("Bash", command="ls; cat c.txt")],
-        [_text("There are three:\n\nc.txt\nnote.txt\nby the scribe\n\nin {{all}}.")],
-    ]
-    Upstream.agent = [
-        [_text("I write."), _use("Write", file_path=f"{output}/c.txt", content="by the scribe\n")],
-        [_text("It is written.")],
-    ]
+    model.replies(
+        [text("I begin."), use("Write", file_path=f"{output}/note.txt", content=note)],
+        [use("Bash", command=f"cat '{workspace}/input.txt' >> note.txt"), use("Bash", command="wc -l < note.txt")],
+        [text("This fails:"), use("Bash", command="grep -c nothing note.txt; exit 3")],
+        [use("Agent", description="third", prompt=f"Write c in {output}/c.txt", subagent_type="scribe")],
+        [text("I look."), use("Bash", command="ls; cat c.txt")],
+        [text("There are three:\n\nc.txt\nnote.txt\nby the scribe\n\nin {{all}}.")],
+        agent=[
+            [text("I write."), use("Write", file_path=f"{output}/c.txt", content="by the scribe\n")],
+            [text("It is written.")],
+        ],
+    )
 
 
 def workspace_in(home: Path, given: str) -> Path:
@@ -221,10 +162,10 @@ def files(output: Path) -> dict[str, str]:
 
 
 def test_a_run_with_a_key_is_played_without_one_elsewhere(
-    llmos: Llmos, home: Path, tmp_path: Path, with_key: Mapping[str, str]
+    llmos: Llmos, home: Path, tmp_path: Path, with_key: Mapping[str, str], scripted_model: ScriptedModel
 ) -> None:
     first = workspace_in(home, "four\n")
-    work(first)
+    work(first, scripted_model)
     learned = run(llmos, GOAL, **with_key)
     assert learned["billing"] == "real"
     recorded = llmos("lessons", "record", "last", "notes")
@@ -236,7 +177,7 @@ def test_a_run_with_a_key_is_played_without_one_elsewhere(
     elsewhere = tmp_path / "else where"
     second = workspace_in(elsewhere, "another line\n")
     shutil.copytree(first / "lessons", second / "lessons")
-    Upstream.main = Upstream.agent = []
+    scripted_model.replies()
     played = run(llmos, GOAL, cwd=elsewhere)
     assert (played["mode"], played["billing"], played["steps"]) == ("LEARNER", "rehearsal", learned["steps"])
     assert played["output"] == learned["output"]
@@ -247,7 +188,9 @@ def test_a_run_with_a_key_is_played_without_one_elsewhere(
     assert played["followable"] == learned["followable"]
 
 
-def test_what_cannot_be_recorded(llmos: Llmos, home: Path, with_key: Mapping[str, str]) -> None:
+def test_what_cannot_be_recorded(
+    llmos: Llmos, home: Path, with_key: Mapping[str, str], scripted_model: ScriptedModel
+) -> None:
     workspace = workspace_in(home, "")
 
     def refused(*arguments: str, **given: str) -> str:
@@ -257,10 +200,10 @@ def test_what_cannot_be_recorded(llmos: Llmos, home: Path, with_key: Mapping[str
         return done.stderr.decode()
 
     assert "There is no run 2030-01-01-000000-abcdef." in refused("2030-01-01-000000-abcdef", "notes")
-    Upstream.main = [[_text("No tools are needed.")]]
+    scripted_model.replies([text("No tools are needed.")])
     run(llmos, GOAL, **with_key)
     assert "It called no tools" in refused("last", "notes")
-    Upstream.main = [[_use("Bash", command=f"echo {KEY} {OTHER_KEY}")], [_text("Said.")]]
+    scripted_model.replies([use("Bash", command=f"echo {KEY} {OTHER_KEY}")], [text("Said.")])
     run(llmos, GOAL, **with_key)
     for name in ("Notes", "../notes", "a b"):
         assert "is no name for a lesson" in refused("last", name)

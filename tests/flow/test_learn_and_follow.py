@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmos_core import LLMOS, Result, Run, StoredTrace, Task, ToolCall, Verdict, parse_trace
+from llmos_core import LLMOS, Result, Run, StoredTrace, Task, ToolCall, Verdict, make_task, parse_trace
 from tests.flow.conftest import GOAL, STEPS, Boot, ScriptedLearner
 
 pytestmark = pytest.mark.slow
@@ -272,7 +272,9 @@ async def test_a_missing_tool_is_named_before_the_first_step(boot: Boot, tmp_pat
         await system.execute(GOAL)
         del system.machine.infos["Bash"]  # type: ignore[attr-defined]
         (tmp_path / "space/projects/default/output/hello.txt").unlink()
+        auction = await system.explain(make_task(GOAL))
         outcome = await system.execute(GOAL)
+    assert "but tools are not installed that it needs: Bash" in auction.bids["FOLLOWER"].reason
     assert outcome.error
     assert outcome.error.what == "The trace needs tools that are not installed: Bash"
     assert outcome.steps == 0

@@ -69,7 +69,7 @@ def test_a_table_against_a_value(own: Path, found: Path) -> None:
     assert merged({"a": 2}, {"a": {"b": 1}}) == {"a": {"b": 1}}
     own.write_text("[limits]\nparallel_runs = 2")
     found.write_text("limits = 3")
-    with pytest.raises(SettingsError, match="A setting is wrong: limits"):
+    with pytest.raises(SettingsError, match=r"limits = 3 in .*: must be a table"):
         load_settings(environ={})
 
 

@@ -12,13 +12,13 @@ COMMANDS = {
     "check": ("llmos_core.cli.plugins.check:check", "Load plugins, and say what is wrong with them."),
     "enable": ("llmos_core.cli.plugins.switch:enable", "Switch a plugin on."),
     "disable": ("llmos_core.cli.plugins.switch:disable", "Switch a plugin off: nothing of it is loaded any more."),
-    "install": ("llmos_core.cli.plugins.install:install", "Install plugins into this environment, and record them."),
-    "uninstall": ("llmos_core.cli.plugins.install:uninstall", "Remove plugins from this environment."),
-    "sync": ("llmos_core.cli.plugins.sync:sync", "Install what the workspace's record names and is missing."),
 }
 
 
-ELSEWHERE = {"new": "llmos-testkit[new]"}
+ELSEWHERE = {
+    **dict.fromkeys(("install", "uninstall", "sync"), "llmos-plugin-installer"),
+    "new": "llmos-testkit[new]",
+}
 
 
 @click.group(cls=LazyGroup.of(COMMANDS, "plugins.", ELSEWHERE))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from llmos_core.cli.options import json_option, workspace_option
+from llmos_core.cli.options import json_option, workspace_option, workspace_root
 from llmos_core.cli.output import print_json, print_table, printable
 from llmos_core.cli.plugins.names import complete_plugins, one_plugin
-from llmos_core.files import workspace_root
 from llmos_core.host.discovery import COMMAND_GROUP, Found, find
 from llmos_core.host.inventory import recall
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
-from llmos_core.host.settings_file import disabled_names, merged, read_settings, user_file
+from llmos_core.host.settings_file import disabled_names, merged, read_settings
 
 _SIGNS = {"ok": None, "disabled": "bright_black", "incompatible": "yellow", "conflict": "yellow", "broken": "red"}
 
@@ -59,19 +57,16 @@ def show(name: str, workspace: str | None, as_json: bool) -> None:
         click.echo(f"{'':<14} It was not loaded yet: llmos plugins check {row['name']}")
 
 
+def list_plugins(workspace: str | None) -> list[Row]:
+    """What ``llmos plugins list --json`` gives, without importing a plugin."""
+    return rows(look(workspace))
+
+
 def look(workspace: str | None) -> list[PluginInfo]:
     """All plugins, by metadata, settings and what the last boot saw."""
-    path, found, own = read_settings()
+    _, found, own = read_settings()
     choose = merged(own, found).get("choose")
-    setting = next(
-        (
-            str(file.parent / Path(layer["workspace"]).expanduser())
-            for layer, file in ((found, path), (own, user_file()))
-            if file and isinstance(layer.get("workspace"), str)
-        ),
-        None,
-    )
-    local = workspace_root(workspace, None, setting) / "plugins"
+    local = workspace_root(workspace) / "plugins"
     return recall(survey(disabled_names(), choose if isinstance(choose, dict) else {}, local))
 
 

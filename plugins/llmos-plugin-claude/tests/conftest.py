@@ -45,7 +45,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def scripted_model(temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def model_key(temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key for the scripted model of a ``house``, and nothing of the user's."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "scripted")

@@ -20,9 +20,10 @@ from llmos_core import (
 from llmos_plugin_claude.cortex.loop import solve
 from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
+from llmos_testkit import ModelServer, Received, Response, scripted, serving
+from llmos_testkit.messages import Block, ModelScript
 
 from .fakes import Echo, FakeRun
-from .upstream import Block, Received, Response, Script, Upstream, scripted, serving
 
 HELPER = AgentSpec(name="helper", description="Helps.", system_prompt="You help.")
 CORTEX = ClaudeSettings(engine="cortex")
@@ -59,7 +60,9 @@ class WritingEcho(Echo):
 
 
 @asynccontextmanager
-async def machine(workdir: Path, script: Script | Any, **fields: Any) -> AsyncIterator[tuple[KeepingRun, Upstream]]:
+async def machine(
+    workdir: Path, script: ModelScript | Any, **fields: Any
+) -> AsyncIterator[tuple[KeepingRun, ModelServer]]:
     """A run whose model is scripted; ``script`` may also be a whole handler."""
     handler = script if asyncio.iscoroutinefunction(script) else scripted(script)
     async with serving(handler) as upstream:

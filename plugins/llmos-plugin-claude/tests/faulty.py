@@ -7,8 +7,10 @@ import os
 import signal
 import tempfile
 
+from llmos_testkit import Received, Response, scripted, text, turns, use
+from llmos_testkit.model_server import Handler
+
 from .house import after_one_turn, marked
-from .upstream import Handler, Received, Response, scripted, text, turns, use
 
 FIRST = scripted(turns([text("I begin."), use("Bash", command="echo one > one.txt; cat one.txt")]))
 """A first turn that does something."""

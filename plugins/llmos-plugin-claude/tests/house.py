@@ -18,8 +18,8 @@ import llmos_plugin_tools.plugin
 import llmos_plugin_trace.plugin
 from llmos_core import LLMOS, AnyEvent, ModelUsed, Outcome
 from llmos_core.host.settings import Settings, SettingsFile
-
-from .upstream import Handler, Received, Response, Upstream, serving
+from llmos_testkit import ModelServer, Received, Response, serving
+from llmos_testkit.model_server import Handler
 
 MODEL = "local-1"
 KEY = "sk-ant-a-key-that-is-long-enough"
@@ -34,7 +34,7 @@ async def house(
     claude: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     hooks: Any = None,
-) -> AsyncIterator[tuple[LLMOS, Upstream]]:
+) -> AsyncIterator[tuple[LLMOS, ModelServer]]:
     """A booted system before a scripted model, whose tokens cost money. The environment is the caller's to set."""
     table = {"max_retries": 0, "model": MODEL, **(claude or {})}
     settings = Settings.model_validate(

@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import threading
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from llmos_core import LLMOSError
 from llmos_plugin_claude.setup.init import init as command
+from llmos_testkit import ScriptedModel, api_error
+from llmos_testkit.scripted_model import model_in_thread
 
 KEY = "sk-ant-api03-0123456789-never-a-real-key"
 
 
-class Model(BaseHTTPRequestHandler):
-    """A local server with two models; it answers each request with one word."""
-
-    models: ClassVar[list[str]] = []
-    status: ClassVar[int] = 200
-    asked: ClassVar[list[Mapping[str, str]]] = []
-
-    def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": name} for name in self.models]})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.asked.append({name.lower(): value for name, value in self.headers.items()})
-        message = {"content": [{"type": "text", "text": "Hi"}], "usage": {"input_tokens": 9, "output_tokens": 1}}
-        error = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}
-        self._send(self.status, message if self.status == 200 else error)
-
-    def _send(self, status: int, value: Any) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return None
+WRONG_KEY = api_error(401, "authentication_error", "invalid x-api-key")
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    Model.models, Model.status = ["qwen3-coder", "gpt-oss"], 200
-    Model.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        try:
-            yield f"http://localhost:{http.server_port}"
-        finally:
-            http.shutdown()
-            thread.join()
+def model() -> Iterator[ScriptedModel]:
+    """A local server with two models; it answers each request with one word."""
+    with model_in_thread() as model:
+        model.models += ["qwen3-coder", "gpt-oss"]
+        model.script = lambda _: "Hi"
+        yield model
+
+
+@pytest.fixture
+def server(model: ScriptedModel) -> str:
+    """Its address."""
+    return model.url.replace("127.0.0.1", "localhost")
 
 
 @pytest.fixture

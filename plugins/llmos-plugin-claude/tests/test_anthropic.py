@@ -19,9 +19,9 @@ from llmos_plugin_claude.models import anthropic as module
 from llmos_plugin_claude.models.anthropic import CONNECT_AGAIN_S, AnthropicProvider
 from llmos_plugin_claude.models.credentials import store_key
 from llmos_plugin_claude.settings import ClaudeSettings
+from llmos_testkit import Received, Response, serving
 
 from .fakes import FakeRun
-from .upstream import Received, Response, serving
 
 KEY = "sk-ant-secret-key"
 NO_KEY = "ANTHROPIC_API_KEY is not set, and no key is stored (llmos init)"

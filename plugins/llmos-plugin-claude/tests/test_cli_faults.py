@@ -15,13 +15,13 @@ import pytest
 
 from llmos_core import ExitCode, ToolOutput
 from llmos_plugin_claude.sdk import cli_check, processes, session
+from llmos_testkit import Received, Response, scripted, text, turns, use
 
 from .conftest import InRounds
 from .faulty import FIRST, hang, signalling, stall
 from .house import after_one_turn, house, marked, own_cli, run_in, spent
-from .upstream import Received, Response, scripted, text, turns, use
 
-pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("scripted_model")]
+pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("model_key")]
 
 NEVER = "http://127.0.0.1:9"
 REAL_HANG = 'if [ "$1" != --version ]; then exec sleep 1000; fi'

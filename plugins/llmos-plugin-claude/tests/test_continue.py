@@ -11,13 +11,13 @@ import pytest
 
 from llmos_core import LLMOS, ExitCode, Notice, Task, UsageError
 from llmos_plugin_claude.sdk import access, conversation
+from llmos_testkit import Received, api_error, scripted, text, turns, use
 
 from .fakes import FakeRun
 from .faulty import FIRST, hang
 from .house import KEY, after_one_turn, house, run_in, spent
-from .upstream import Received, api_error, scripted, text, turns, use
 
-pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("scripted_model")]
+pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("model_key")]
 
 SECRET = "The password of the day is mellon."
 

@@ -21,6 +21,8 @@ from llmos_core import (
 )
 from llmos_plugin_claude.learner import Learner
 from llmos_plugin_claude.settings import ClaudeSettings
+from llmos_testkit import Received, Response, api_error, scripted, text, turns
+from llmos_testkit.messages import Block
 
 from .cortex_parts import (
     HELPER,
@@ -33,7 +35,6 @@ from .cortex_parts import (
     use,
 )
 from .fakes import Echo
-from .upstream import Block, Received, Response, api_error, scripted, text, turns
 
 
 async def test_a_goal_is_solved_with_the_kernels_tools(workdir: Path) -> None:

@@ -22,6 +22,8 @@ from llmos_core import (
 )
 from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.settings import ClaudeSettings
+from llmos_testkit import Received, Response, api_error, scripted, text, turns
+from llmos_testkit.messages import Block
 
 from .cortex_parts import (
     CORTEX,
@@ -37,7 +39,6 @@ from .cortex_parts import (
     use,
 )
 from .fakes import Echo
-from .upstream import Block, Received, Response, api_error, scripted, text, turns
 
 
 @pytest.mark.parametrize("agents", [{}, {"helper": HELPER}])

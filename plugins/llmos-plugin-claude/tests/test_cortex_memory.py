@@ -13,6 +13,8 @@ from llmos_core import (
     Result,
     Task,
 )
+from llmos_testkit import Received, text, turns
+from llmos_testkit.messages import Block
 
 from .cortex_parts import (
     failed,
@@ -21,7 +23,6 @@ from .cortex_parts import (
     said,
     use,
 )
-from .upstream import Block, Received, text, turns
 
 
 async def test_a_run_goes_on_where_another_ended(workdir: Path) -> None:

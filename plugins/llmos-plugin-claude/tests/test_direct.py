@@ -18,9 +18,10 @@ from llmos_plugin_claude.learner import Learner
 from llmos_plugin_claude.models.subscription import SubscriptionProvider
 from llmos_plugin_claude.sdk.direct import directly
 from llmos_plugin_claude.settings import ClaudeSettings
+from llmos_testkit import ModelServer, Received, Response, api_error, scripted, serving, text, turns, use
+from llmos_testkit.messages import ModelScript
 
 from .fakes import FakeRun
-from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use
 
 TOKEN = "sk-ant-oat01-not-a-real-token"
 TURN_USD = 10 * 2e-6 + 20 * 10e-6
@@ -51,7 +52,7 @@ def home(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @asynccontextmanager
-async def model(monkeypatch: pytest.MonkeyPatch, script: Script | Any) -> AsyncIterator[Upstream]:
+async def model(monkeypatch: pytest.MonkeyPatch, script: ModelScript | Any) -> AsyncIterator[ModelServer]:
     handler = script if asyncio.iscoroutinefunction(script) else scripted(script)
     with anyio.fail_after(90):
         async with serving(handler) as upstream:

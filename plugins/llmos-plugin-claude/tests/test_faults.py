@@ -5,7 +5,6 @@ LLMOS_FAULT_ROUNDS says how often in a row each is provoked.
 
 from __future__ import annotations
 
-import json
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,14 @@ from typing import Any
 import pytest
 
 from llmos_core import LLMOS, ExitCode, ModelRequest, Outcome, Run, Verdict, hookimpl
+from llmos_testkit import Received, Reply, Response, api_error, scripted, text, use
+from llmos_testkit.model_server import Handler
 
 from .conftest import InRounds
 from .faulty import FIRST, begin, hang, signalling, stall
 from .house import KEY, after_one_turn, house, run_in, spent
-from .upstream import Handler, Received, Response, api_error, events, scripted, text, use
 
-pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("scripted_model")]
+pytestmark = [pytest.mark.cli, pytest.mark.usefixtures("model_key")]
 
 
 @dataclass
@@ -43,12 +43,8 @@ def refusing(status: int, kind: str = "api_error") -> Handler:
     return after_one_turn(scripted(lambda _: api_error(status, kind, f"said with {status}")), FIRST)
 
 
-async def dear(received: Received, response: Response) -> None:
-    """A first turn that costs nearly all of $60."""
-    await response.start(200, {"content-type": "text/event-stream"})
-    for name, data in events([use("Bash", command="echo one")], "local-1", 58_000):
-        await response.chunk(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode())
-    await response.end()
+dear = scripted(lambda _: Reply([use("Bash", command="echo one")], output_tokens=58_000))
+"""A first turn that costs nearly all of $60."""
 
 
 async def drop(received: Received, response: Response) -> None:

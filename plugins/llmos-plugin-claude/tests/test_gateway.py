@@ -28,9 +28,9 @@ from llmos_core import (
 from llmos_plugin_claude.models.anthropic import AnthropicProvider
 from llmos_plugin_claude.sdk import gateway as module
 from llmos_plugin_claude.sdk.gateway import Gateway
+from llmos_testkit import Received, Response, serving
 
 from .fakes import FakeRun
-from .upstream import Received, Response, serving
 
 TOKEN = "0123456789abcdef"
 BODY = b'{"model":"sonnet","messages":[]}'

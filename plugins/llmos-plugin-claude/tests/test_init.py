@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 
 import pytest
-import tomlkit
 
-from llmos_core import LLMOSError
 from llmos_plugin_claude.setup.probe import find_servers
-from llmos_plugin_claude.setup.user_settings import changed
+from llmos_testkit import ScriptedModel
 
 from .init_parts import (
     KEY,
+    WRONG_KEY,
     Init,
-    Model,
     closed_port,
     config,
     environment,
     home,
     init,
+    model,
     nothing_written,
     server,
     settings,
 )
 
-__all__ = ["config", "environment", "home", "init", "server"]
+__all__ = ["config", "environment", "home", "init", "model", "server"]
 
 
 def test_a_piped_key_is_stored_where_nobody_else_reads_it(init: Init, home: Path, config: Path) -> None:
@@ -93,20 +91,20 @@ def test_a_second_time_changes_only_what_is_asked(init: Init, config: Path, tmp_
     assert "Changed" not in done.stdout
 
 
-def test_a_local_model_and_back(init: Init, config: Path, server: str) -> None:
+def test_a_local_model_and_back(init: Init, config: Path, server: str, model: ScriptedModel) -> None:
     done = init("--local", f"{server}/v1/", "--model", "gpt-oss", "--check")
     assert done.returncode == 0, done.stderr
     local = {"base_url": server, "model": "gpt-oss"}
     assert settings(config) == {"model": {"provider": "anthropic"}, "plugins": {"claude": local}}
     assert "It answers. Cost: $0" in done.stdout
     assert f"The model is served by {server.removeprefix('http://')}." in done.stdout
-    assert ["x-api-key" in asked for asked in Model.asked] == [False]
+    assert ["x-api-key" in request.headers for request in model.requests] == [False]
     assert init("--key-stdin", stdin=KEY).returncode == 0
     assert settings(config) == {"model": {"provider": "anthropic"}, "plugins": {"claude": {}}}
 
 
-def test_the_only_model_of_a_server_needs_no_name(init: Init, config: Path, server: str) -> None:
-    Model.models = ["the-only-one"]
+def test_the_only_model_of_a_server_needs_no_name(init: Init, config: Path, server: str, model: ScriptedModel) -> None:
+    model.models[:] = ["the-only-one"]
     assert init("--local", server).returncode == 0
     assert settings(config)["plugins"]["claude"]["model"] == "the-only-one"
 
@@ -138,13 +136,13 @@ def test_only_an_address_of_this_machine_is_local(url: str, init: Init, home: Pa
     assert nothing_written(home)
 
 
-def test_a_key_that_the_model_refuses_is_not_stored(init: Init, home: Path, server: str) -> None:
-    Model.status = 401
+def test_a_key_that_the_model_refuses_is_not_stored(init: Init, home: Path, server: str, model: ScriptedModel) -> None:
+    model.script = lambda _: WRONG_KEY
     done = init("--key-stdin", "--check", stdin=KEY, ANTHROPIC_BASE_URL=server)
     assert done.returncode == 1
     assert "invalid x-api-key" in done.stderr
     assert "at list price less than $0.001" in done.stdout
-    assert [asked["x-api-key"] for asked in Model.asked] == [KEY]
+    assert [request.headers["x-api-key"] for request in model.requests] == [KEY]
     assert nothing_written(home)
 
 
@@ -199,41 +197,3 @@ async def test_the_usual_ports_are_looked_at(server: str) -> None:
     port = int(server.rpartition(":")[2])
     [found] = await find_servers({closed_port(): "Nobody", port: "Someone"})
     assert (found.url, found.name, found.models) == (server, "Someone", ("qwen3-coder", "gpt-oss"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "# only a comment\n",
-        'workspace = "w" # mine\n',
-        "[plugins.claude]\nmodel = 'x'\n[limits]\nparallel_runs = 2\n[plugins.trace]\nx = 1\n",
-        "plugins.claude.model = 'x'\n",
-        "[plugins]\nclaude = {model = 'x'} # inline\n",
-        "plugins = {claude = {model = 'x'}}\n",
-        "[model] # which\nprovider = 'rehearsal' # for now\n\n\n[prices.'m x']\ninput = 1\noutput=2\n",
-    ],
-)
-def test_settings_are_changed_and_comments_stay(text: str, tmp_path: Path) -> None:
-    changes = {("plugins", "claude", "login"): True, ("model", "provider"): "subscription", ("workspace",): "a\nb"}
-    new = changed(text, changes, tmp_path)
-    expected = tomllib.loads(text)
-    expected.setdefault("plugins", {}).setdefault("claude", {})["login"] = True
-    expected.setdefault("model", {})["provider"] = "subscription"
-    assert tomllib.loads(new) == {**expected, "workspace": "a\nb"}
-    assert all(comment in new for comment in re.findall(r"# \w+", text))
-    back = changed(new, {("plugins", "claude", "login"): None, ("plugins", "none", "x"): None}, tmp_path)
-    del expected["plugins"]["claude"]["login"]
-    assert tomllib.loads(back) == {**expected, "workspace": "a\nb"}
-
-
-def test_settings_that_cannot_be_changed_are_told_with_the_lines_to_write(tmp_path: Path) -> None:
-    with pytest.raises(LLMOSError) as caught:
-        changed("model = 1\n", {("model", "provider"): "rehearsal"}, tmp_path / "config.toml")
-    assert caught.value.fix == 'Write by hand: model.provider = "rehearsal"'
-
-
-def test_a_change_that_would_lose_something_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tomlkit, "dumps", lambda document: 'model.provider = "rehearsal"\n')
-    with pytest.raises(LLMOSError, match="cannot be changed"):
-        changed("[limits]\nparallel_runs = 2\n", {("model", "provider"): "rehearsal"}, tmp_path / "config.toml")

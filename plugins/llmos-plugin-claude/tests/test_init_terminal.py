@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .init_parts import KEY, config, environment, home, nothing_written, server, settings
+from .init_parts import KEY, config, environment, home, model, nothing_written, server, settings
 
-__all__ = ["config", "environment", "home", "server"]
+__all__ = ["config", "environment", "home", "model", "server"]
 
 
 class Terminal:

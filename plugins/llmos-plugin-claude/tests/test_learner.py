@@ -18,9 +18,10 @@ from claude_agent_sdk import ClaudeSDKClient
 from llmos_core import AgentSpec, ExitCode, LlmOutput, Notice, Result, Task, ToolDenied, ToolResult, Verdict
 from llmos_plugin_claude.learner import Learner
 from llmos_plugin_claude.models.anthropic import AnthropicProvider
+from llmos_testkit import ModelServer, Received, Response, api_error, scripted, serving, text, turns, use
+from llmos_testkit.messages import ModelScript
 
 from .fakes import Echo, FakeRun
-from .upstream import Received, Response, Script, Upstream, api_error, scripted, serving, text, turns, use
 
 pytestmark = pytest.mark.cli
 
@@ -60,7 +61,9 @@ def started(temporary: Path) -> Iterator[Started]:
 
 
 @asynccontextmanager
-async def machine(workdir: Path, script: Script | Any, **fields: Any) -> AsyncIterator[tuple[FakeRun, Upstream]]:
+async def machine(
+    workdir: Path, script: ModelScript | Any, **fields: Any
+) -> AsyncIterator[tuple[FakeRun, ModelServer]]:
     """A run whose model is scripted; ``script`` may also be a whole handler."""
     handler = script if asyncio.iscoroutinefunction(script) else scripted(script)
     async with serving(handler) as upstream:

@@ -27,9 +27,10 @@ from llmos_core import (
 )
 from llmos_plugin_claude import LLMOSSDKClient
 from llmos_plugin_claude.settings import NativeTool
+from llmos_testkit import Received, api_error, scripted, text, turns, use
+from llmos_testkit.messages import Answer, Block
 
 from .house import KEY, MODEL, house, run_in
-from .upstream import Block, Received, api_error, scripted, text, turns, use
 
 pytestmark = pytest.mark.cli
 
@@ -197,12 +198,12 @@ def delegate(agent: str, prompt: str) -> Block:
 
 
 async def test_sub_agents_are_told_of_from_beginning_to_end(tmp_path: Path) -> None:
-    def script(received: Received) -> list[Block] | tuple[int, dict[str, Any]]:
+    def script(received: Received) -> Answer:
         if received.agent_id is None:
             both = [delegate("one", "first task"), delegate("one", "second task"), delegate("two", "third task")]
             return [both, [text("Done.")]][received.turn]
         if "third task" in received.body.decode():
-            return 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+            return api_error(400, "invalid_request_error", "no")
         mine = "first" if "first task" in received.body.decode() else "second"
         return [[use("Write", file_path=f"{mine}.txt", content=mine)], [text("ok")]][received.turn]
 
@@ -362,7 +363,7 @@ async def test_the_preset_is_the_clis_and_ours_is_appended(tmp_path: Path) -> No
 
 
 async def test_another_model_stands_in_where_the_first_is_overloaded(tmp_path: Path) -> None:
-    def script(received: Received) -> list[Block] | tuple[int, dict[str, Any]]:
+    def script(received: Received) -> Answer:
         model = received.message["model"]
         return api_error(529, "overloaded_error", "busy") if model == MODEL else [text(f"Done by {model}.")]
 

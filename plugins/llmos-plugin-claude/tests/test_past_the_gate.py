@@ -15,11 +15,11 @@ from llmos_plugin_claude.cortex.reply import _use
 from llmos_plugin_claude.models.subscription import login_environment
 from llmos_plugin_claude.sdk.bridge import _held
 from llmos_plugin_claude.sdk.direct import DirectAccess
+from llmos_testkit import Received, Response, scripted, text, turns
 
 from .fakes import FakeRun
 from .test_gateway import BODY, message_of, standing
 from .test_natives import house, key, native, run_in
-from .upstream import Received, Response, scripted, text, turns
 
 __all__ = ["key"]
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from llmos_core import MemoryBackend, NoteStore, TraceStore
+from llmos_plugin_memory.backend import MarkdownMemory
 from llmos_testkit.conformance import (
     MemoryBackendConformance,
     NoteStoreConformance,
     PluginConformance,
     TraceStoreConformance,
 )
-
-from llmos_core import MemoryBackend, NoteStore, TraceStore
-from llmos_plugin_memory.backend import MarkdownMemory
 
 
 class TestPlugin(PluginConformance):

@@ -14,7 +14,7 @@ class ExactMatcher:
     name = "exact"
 
     async def propose(self, task: Task, run: Run) -> Iterable[Candidate]:
-        return [_candidate(task, stored) for stored in await run.traces.versions(goal_signature(task.goal))]
+        return [_candidate(task, stored, run) for stored in await run.traces.versions(goal_signature(task.goal))]
 
 
 def _other_program(task: Task, trace: Trace) -> str | None:
@@ -33,7 +33,7 @@ def _text(inputs: object) -> str:
     return json.dumps(inputs, sort_keys=True)
 
 
-def _candidate(task: Task, stored: StoredTrace) -> Candidate:
+def _candidate(task: Task, stored: StoredTrace, run: Run) -> Candidate:
     same = stored.trace is not None and canonical_goal(stored.trace.goal_text) == canonical_goal(task.goal)
     refused = stored.refusal
     if refused is None and not same:
@@ -42,4 +42,10 @@ def _candidate(task: Task, stored: StoredTrace) -> Candidate:
         refused = _other_program(task, stored.trace)
     if refused is None and task.version not in (None, stored.version):
         refused = "another version was asked for"
-    return Candidate(trace_id=stored.trace_id, version=stored.version, score=1.0 if same else 0.0, refused=refused)
+    return Candidate(
+        trace_id=stored.trace_id,
+        version=stored.version,
+        score=1.0 if same else 0.0,
+        refused=refused,
+        missing=stored.trace.missing(run.tools) if stored.trace else None,
+    )

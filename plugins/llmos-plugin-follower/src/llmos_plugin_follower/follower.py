@@ -53,6 +53,8 @@ class Follower:
             return Bid.cannot(_none_fits(candidates), tuple(candidates))
         run.state[_CHOSEN] = chosen
         reason = f"a verified trace fits ({chosen.trace_id[:8]}, version {chosen.version[:8]})"
+        if chosen.missing:
+            reason += f", but tools are not installed that it needs: {chosen.missing}"
         return Bid(fit=chosen.score, reason=reason, candidates=tuple(candidates))
 
     async def run(self, task: Task, run: Run) -> Result:

@@ -6,10 +6,9 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from llmos_core import FileState, LLMOSError, PastRun, RunInterruptedError, UsageError
+from llmos_core import FileState, LLMOSError, PastRun, RunInterruptedError, UsageError, clock
 from llmos_plugin_history.changes import Change, States, compare, kept_states
 from llmos_plugin_history.passage import ChangedError, Passage
 from llmos_plugin_history.store import UndoRecord, UndoStore
@@ -97,7 +96,7 @@ def _new_record(run_id: str, place: Path, before: States, after: States) -> Undo
     return UndoRecord(
         run_id=run_id,
         directory=str(place),
-        at=datetime.now(UTC),
+        at=clock.now(),
         phase="undoing",
         staging=f".llmos-undo-{secrets.token_hex(6)}",
         before={**on_the_way, **{path: before.get(path) for path in touched}},
@@ -185,7 +184,7 @@ def carry_out(store: UndoStore, past: PastRun, plan: Plan) -> None:
         _write_down(store, past, plan, record)
         _go(store, plan, plan.wanted)
         if not plan.back:
-            store.write(record.model_copy(update={"phase": "undone", "at": datetime.now(UTC)}))
+            store.write(record.model_copy(update={"phase": "undone", "at": clock.now()}))
     except (OSError, ChangedError, KeyboardInterrupt) as error:
         _turn_back(store, plan, error)
     if plan.back:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from llmos_core import StoredTrace, Trace, TraceError, parse_trace, render_trace, trace_version, write_atomic
+from llmos_core import StoredTrace, Trace, TraceError, clock, parse_trace, render_trace, trace_version, write_atomic
 from llmos_plugin_memory.feedback import Feedback, Word
 from llmos_plugin_memory.outcomes import OutcomeLog
 
@@ -59,11 +59,11 @@ class MarkdownTraceStore:
         return sorted(self._traces.iterdir()) if self._traces.is_dir() else ()
 
     async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
-        await anyio.to_thread.run_sync(self._outcomes.record, version, run_id, datetime.now(UTC), success)
+        await anyio.to_thread.run_sync(self._outcomes.record, version, run_id, clock.now(), success)
 
     async def feedback(self, trace_id: str, version: str, run_id: str, good: bool, text: str = "") -> None:
         """Raises TraceError where nothing can be written."""
-        word = Word(run_id=run_id, at=datetime.now(UTC), good=good, text=text)
+        word = Word(run_id=run_id, at=clock.now(), good=good, text=text)
         await anyio.to_thread.run_sync(self._feedback.keep, version, word)
 
     def _load(self, path: Path) -> StoredTrace:

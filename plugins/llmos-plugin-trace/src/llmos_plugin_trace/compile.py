@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def compile_trace(outcome: Outcome, run: Run, calls: Sequence[Recorded], files: 
     )
 
 
-def _plugins(run: Run, tools: Set[str]) -> tuple[UsedPlugin, ...]:
+def _plugins(run: Run, tools: set[str]) -> tuple[UsedPlugin, ...]:
     """The distributions that bring the tools. What a program gave to the system itself has none."""
     used: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(tools & run.tools.keys()):

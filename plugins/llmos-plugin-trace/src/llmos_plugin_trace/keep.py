@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
 
-from llmos_core import Outcome, Run, Trace, TraceSaved, TreeState, Verification
+from llmos_core import Outcome, Run, Trace, TraceSaved, TreeState, Verification, clock
 from llmos_plugin_trace.capture import Capture, capture
 from llmos_plugin_trace.compile import compile_trace, produced_files
 from llmos_plugin_trace.verify import verify
@@ -74,5 +73,5 @@ def _not_replayable(run: Run, done: Capture) -> str | None:
 
 def verified(trace: Trace) -> Trace:
     """The trace, marked as verified by replay just now."""
-    seen = Verification(at=datetime.now(UTC), steps=len(trace.steps), files=len(trace.files))
+    seen = Verification(at=clock.now(), steps=len(trace.steps), files=len(trace.files))
     return trace.model_copy(update={"verified": seen, "unverified_reason": None, "success_rating": 1.0})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
 
-from llmos_core import LLMOSError, ProducedFile, Run, Step, Trace, TreeState, replay, values_for
+from llmos_core import LLMOSError, ProducedFile, Run, Step, Trace, TreeState, clock, replay, values_for
 from llmos_plugin_trace.capture import Recorded
 from llmos_plugin_trace.compile import produced_files
 
@@ -36,7 +35,7 @@ async def replay_in_copy(trace: Trace, run: Run, before_step: BeforeStep | None 
     try:
         async with run.scratch() as copy:
             values = values_for(trace, str(copy.workdir), str(copy.workspace))
-            began = datetime.now(UTC)
+            began = clock.now()
             replayed = await replay(trace, values, copy, before_step=before_step)
             if replayed.divergence is not None:
                 return f"on replay, {replayed.divergence.message()}"

@@ -15,14 +15,22 @@ from typing import Any, Literal
 import anyio
 import click
 
-from llmos_core import LLMOS, ExitCode, LLMOSError, SettingsError, UsageError, load_settings, user_file
+from llmos_core import (
+    LLMOS,
+    ExitCode,
+    LLMOSError,
+    SettingsError,
+    UsageError,
+    change_user_settings,
+    load_settings,
+    user_file,
+)
 from llmos_core.commands import money, print_error, printable, workspace_option
 from llmos_plugin_claude.models.anthropic import PUBLIC_API, AnthropicProvider
 from llmos_plugin_claude.models.credentials import VARIABLE, checked_key, credentials_file, key_of, read_key, store_key
 from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, WEAKER, logged_in
 from llmos_plugin_claude.settings import LOCAL_URL, ClaudeSettings
 from llmos_plugin_claude.setup.probe import MOST_USD, ask_once, find_servers, models_at
-from llmos_plugin_claude.setup.user_settings import Changes, changed, write
 
 Way = Literal["key", "login", "local", "rehearsal"]
 
@@ -52,7 +60,7 @@ class Wish:
     model: str | None = None
     workspace: str | None = None
 
-    def changes(self, old: ClaudeSettings) -> Changes:
+    def changes(self, old: ClaudeSettings) -> dict[tuple[str, ...], str | bool | None]:
         """What this means for the user's settings."""
         changes: dict[tuple[str, ...], str | bool | None] = {}
         if self.workspace:
@@ -266,9 +274,8 @@ def _check(wish: Wish, old: ClaudeSettings) -> None:
 
 def _carry_out(wish: Wish, old: ClaudeSettings) -> None:
     """Make the workspace, store the key, change the settings: what can fail for the user's reasons comes first."""
-    path, changes = user_file(), wish.changes(old)
-    text = path.read_text("utf-8") if path.exists() else ""
-    new = changed(text, changes, path)
+    changes = wish.changes(old)
+    before, after = change_user_settings(changes, write=False)
     system = LLMOS(wish.workspace)
     assert system.workspace is not None
     if wish.key:
@@ -276,10 +283,10 @@ def _carry_out(wish: Wish, old: ClaudeSettings) -> None:
         click.echo(f"Stored the key in {credentials_file()}; only you can read it.")
         if os.environ.get(VARIABLE):
             click.echo(f"Note: {VARIABLE} is set, and goes before it.", err=True)
-    if new != text:
-        write(path, new)
-        click.echo(f"Changed {path}:")
-        click.echo("".join(f"  {line}\n" for line in _differences(text, new)), nl=False)
+    if after != before:
+        change_user_settings(changes)
+        click.echo(f"Changed {user_file()}:")
+        click.echo("".join(f"  {line}\n" for line in _differences(before, after)), nl=False)
     click.echo(f"The workspace is {system.workspace.root}")
     if wish.way == "login":
         _tell_login(old.cli_path)
