@@ -31,8 +31,7 @@ _NAMES = {
     "files": "file_digest write_atomic",
     "goal": "canonical_goal goal_signature",
     "hookspecs": "SettingsOf hookimpl",
-    "host.settings": "OWN Settings SettingsFile load_settings",
-    "host.settings_edit": "change_user_settings",
+    "host.settings": "OWN Settings SettingsFile load_settings plugin_settings",
     "host.settings_file": "user_file",
     "records": """
         AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Note Offer Outcome PermissionMode

@@ -53,7 +53,7 @@ from llmos_core.host.settings import OWN as OWN
 from llmos_core.host.settings import Settings as Settings
 from llmos_core.host.settings import SettingsFile as SettingsFile
 from llmos_core.host.settings import load_settings as load_settings
-from llmos_core.host.settings_edit import change_user_settings as change_user_settings
+from llmos_core.host.settings import plugin_settings as plugin_settings
 from llmos_core.host.settings_file import user_file as user_file
 from llmos_core.past import PastRun as PastRun
 from llmos_core.records import AUTO as AUTO

@@ -6,9 +6,11 @@ from llmos_core.cli.output import money, one_line, print_error, print_json, prin
 from llmos_core.cli.plugins.list import Row as PluginRow
 from llmos_core.cli.plugins.list import list_plugins
 from llmos_core.cli.plugins.names import complete_plugins
+from llmos_core.cli.settings_edit import change_user_settings
 
 __all__ = [
     "PluginRow",
+    "change_user_settings",
     "complete_plugins",
     "complete_projects",
     "complete_runs",

@@ -70,6 +70,11 @@ class Run(Protocol):
         ...
 
     @property
+    def is_copy(self) -> bool:
+        """Whether this run replays in a scratch copy: what has effects outside must not have them twice."""
+        ...
+
+    @property
     def workspace(self) -> Path:
         """The workspace's root; tools may read below it."""
         ...

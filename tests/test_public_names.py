@@ -15,8 +15,8 @@ Note NoteBackend NoteStore Notice OWN Offer OnEvent Outcome Parameter PastRun Pe
 Project Record Replayed Result Run RunFinished RunInterruptedError RunTimeoutError Serve Settings SettingsError
 SettingsFile SettingsOf Step StepResult StoredTrace Strategy Task Tool ToolCall ToolDenied ToolInfo ToolOutput
 ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage UsageError UsedPlugin UserInput Verdict
-Verification WorkspaceError __version__ bind canonical_goal change_user_settings clock disputed file_digest
-goal_signature hookimpl load_settings make_task of_run parse_trace render_trace replay same_constraints trace_version
+Verification WorkspaceError __version__ bind canonical_goal clock disputed file_digest goal_signature hookimpl
+load_settings make_task of_run parse_trace plugin_settings render_trace replay same_constraints trace_version
 user_file values_for write_atomic
 """
 

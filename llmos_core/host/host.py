@@ -19,7 +19,7 @@ from llmos_core.errors import PluginError, SettingsError
 from llmos_core.host.agents import read_agent
 from llmos_core.host.discovery import Found
 from llmos_core.host.inventory import remember
-from llmos_core.host.loading import bounded, deprecations, describe, hooks_of, load
+from llmos_core.host.loading import bounded, deprecations, describe, hooks_of, load, warned
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
 from llmos_core.host.settings import SettingsFile, layers_of, plugin_settings, secrets_of, unknown_plugins
 from llmos_core.records import AgentSpec
@@ -116,6 +116,9 @@ class Host:
         stage = f"at {info.stage}: " if info.stage else ""
         self.faults.append(f"The plugin {info.name} is {info.state} ({stage}{info.error}). {info.fix}")
 
+    def _note_warning(self, plugin: str, text: str) -> None:
+        self.faults.append(f"The plugin {self._infos[plugin].name}: {text}")
+
     def _tell_rivals(self) -> None:
         """Say which plugins of one name were not loaded, in a line for each name."""
         rivals: defaultdict[str, list[PluginInfo]] = defaultdict(list)
@@ -159,7 +162,8 @@ class Host:
         for impl in sorted(impls, key=lambda impl: order.index(impl.plugin_name)):
             ask = partial(impl.function, **dict.fromkeys(impl.argnames, self.settings))
             try:
-                items = bounded(lambda ask=ask: list(unpack(ask())), self._timeout_s)  # type: ignore[misc]
+                with warned(partial(self._note_warning, impl.plugin_name)):
+                    items = bounded(lambda ask=ask: list(unpack(ask())), self._timeout_s)  # type: ignore[misc]
             except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad plugin harms nothing; it is reported
                 self._break(impl.plugin_name, hook, error)
                 continue

@@ -7,6 +7,7 @@ import inspect
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from importlib import import_module
@@ -53,6 +54,17 @@ def _end(thread: threading.Thread) -> None:
     import ctypes
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+
+
+@contextlib.contextmanager
+def warned(told: Callable[[str], None]) -> Iterator[None]:
+    """While the context is open, ``warnings.warn`` of plugins tells the user; other kinds are for their authors."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        told(str(warning.message))
 
 
 def describe(error: BaseException) -> str:

@@ -96,6 +96,7 @@ class KernelRun:
     rules: Rules = field(default_factory=Rules)
     parent: KernelRun | None = None
     learns: bool = False
+    is_copy: bool = False
     state: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -266,7 +267,7 @@ class KernelRun:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
             run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules, self)
-            run._start = start
+            run._start, run.is_copy = start, True
             try:
                 async with run.services:
                     yield run

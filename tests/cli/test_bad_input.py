@@ -70,7 +70,6 @@ BROKEN_SETTINGS = {
     "settings-no-toml": "model = ",
     "settings-unknown-key": "colour = 'red'",
     "settings-wrong-value": "[limits]\nguard_timeout_s = -1",
-    "settings-unknown-plugin": "[plugins.nobody]\nx = 1",
     "settings-of-plugin": "[plugins.tools]\nno_such_key = 1",
 }
 
@@ -83,6 +82,14 @@ def test_broken_settings(llmos: Llmos, home: Path, name: str) -> None:
     check(name, done.stderr, home)
     assert llmos("--help").returncode == 0
     assert (home / "llmos.toml").read_text() == BROKEN_SETTINGS[name]
+
+
+def test_settings_for_a_plugin_that_is_gone_are_told_and_stop_nothing(llmos: Llmos, home: Path) -> None:
+    (home / "llmos.toml").write_text("[plugins.nobody]\nx = 1")
+    done = llmos("explain", "x")
+    assert done.returncode == 0
+    told = llmos("run", "no such lesson").stderr
+    assert told.count(b"There are settings for nobody, and no such plugin is installed: [plugins.nobody].") == 1
 
 
 @pytest.fixture
@@ -105,7 +112,8 @@ def test_a_plugin_that_raises_at_import(llmos: Llmos, home: Path, broken_plugin:
     assert b"I am broken" not in listed.stdout + listed.stderr
 
     checked = llmos("plugins", "list", "--check", **broken_plugin)
-    assert checked.returncode == 1
+    assert checked.returncode == 0
+    assert llmos("plugins", "check", "bad", **broken_plugin).returncode == 1
     check("plugin-broken-listed", b"".join(line for line in checked.stdout.splitlines(True) if b"bad" in line), home)
 
     ran = llmos("run", "no such lesson", **broken_plugin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,16 @@ def test_a_hook_sees_the_settings_it_asks_for() -> None:
     host = Host(settings_of(paints={"name": "blue"}), discover=False, plugins={"paints": Paints()})
     host.collect("llmos_tools", Tool)
     assert seen == ["blue"]
+
+
+def test_a_warning_of_a_contribution_is_told() -> None:
+    class Warns:
+        @hookimpl
+        def llmos_tools(self) -> list[Tool]:
+            warnings.warn("the server is away", stacklevel=1)
+            warnings.warn("written the old way", DeprecationWarning, stacklevel=1)
+            return [Echo()]
+
+    host = Host(SettingsFile(), discover=False, plugins={"warns": Warns()})
+    assert list(host.collect("llmos_tools", Tool)) == ["Echo"]
+    assert host.faults == ["The plugin warns: the server is away"]

@@ -41,6 +41,25 @@ def check(names: tuple[str, ...], workspace: str | None, as_json: bool) -> None:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
+@click.command()
+@workspace_option
+@json_option
+def doctor(workspace: str | None, as_json: bool) -> None:
+    """Load all plugins, and show only what must be mended, with what to do. Exits with 1 if there is something.
+
+    For the whole installation, the model and the workspace included: llmos doctor
+    """
+    faulty = [row for row in rows(check_all(workspace)) if row["state"] in _FAULTY]
+    if as_json:
+        print_json(faulty)
+    for row in () if as_json else faulty:
+        _print({**row, "notes": ()})
+    if faulty:
+        click.get_current_context().exit(ExitCode.FAILED)
+    if not as_json:
+        click.echo("All plugins that are switched on work.")
+
+
 def _print(row: dict[str, Any]) -> None:
     stage = f" at {row['stage']}" if row["stage"] else ""
     click.echo(f"{row['state'] + stage:<12} {printable(row['id'])} {row['version']}")

@@ -11,11 +11,11 @@ from llmos_core.cli.options import workspace_option
 from llmos_core.cli.output import printable, say
 from llmos_core.cli.plugins.list import Row, look, rows
 from llmos_core.cli.plugins.names import complete_plugins, one_plugin
+from llmos_core.cli.settings_edit import change_user_settings
 from llmos_core.errors import UsageError
 from llmos_core.host.discovery import Found
 from llmos_core.host.local import LOCAL, approve, withdraw
 from llmos_core.host.plugins import ALL
-from llmos_core.host.settings_edit import change_user_settings
 from llmos_core.host.settings_file import disabled_names, read_settings, user_file
 
 

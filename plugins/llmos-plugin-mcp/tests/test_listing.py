@@ -21,7 +21,7 @@ async def names_of(run: Run) -> str:
     return " ".join(sorted(run.tools))
 
 
-async def test_one_bad_server_harms_no_other(boot: Boot, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+async def test_one_bad_server_harms_no_other(boot: Boot, tmp_path: Path) -> None:
     servers = {
         "good": small(tools=["add", "echo"]),
         "banner": small(tools=["add"], env={"BANNER": "1"}),
@@ -34,26 +34,28 @@ async def test_one_bad_server_harms_no_other(boot: Boot, caplog: pytest.LogCaptu
     }
     async with boot(names_of, unseen=True, **servers) as system:
         outcome = await system.execute("Say which tools there are")
+        messages = system.host.faults
     assert outcome.output == "banner__add good__add good__echo"
-    told = "\n".join(caplog.messages)
+    told = "\n".join(messages)
     assert "The MCP server dead cannot be used. It ended before it was ready. Its last words: no key." in told
     assert "The MCP server hangs cannot be used. It was not ready within 5 s." in told
     assert "The MCP server absent cannot be used. There is no no-such-program." in told
     assert "The MCP server nobody cannot be used. ConnectError" in told
     assert "Its settings need the variable NO_SUCH_VARIABLE, which is not set." in told
     assert "then: llmos mcp refresh dead" in told
-    assert all(message.startswith("Warning: The MCP server ") for message in caplog.messages)
-    assert len(caplog.messages) == 6
+    assert all(message.startswith("The plugin mcp: The MCP server ") for message in messages)
+    assert len(messages) == 6
     assert alive(tmp_path) == []
 
 
 async def test_a_system_that_starts_waits_for_a_server_no_longer_than_it_may(
-    boot: Boot, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offer, "FIRST_LOOK_S", 1.0)
     async with boot(names_of, unseen=True, hangs=small(env={"HANG": "1"}, timeout_s=3600)) as system:
         assert (await system.execute("Say which tools there are")).output == ""
-    assert "It was not ready within" in caplog.text
+        [told] = system.host.faults
+    assert "It was not ready within" in told
     assert alive(tmp_path) == []
 
 

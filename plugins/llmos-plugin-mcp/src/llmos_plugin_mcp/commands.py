@@ -157,18 +157,10 @@ def _ask(name: str, changes: int) -> None:
 
 def _settings() -> McpSettings:
     """The settings of this plugin, judged as a system judges them. Raises SettingsError."""
-    from llmos_core import LLMOS, Settings, hookimpl, load_settings
+    from llmos_core import load_settings, plugin_settings
     from llmos_plugin_mcp.settings import McpSettings
 
-    class Ours:
-        @hookimpl
-        def llmos_settings(self) -> type[McpSettings]:
-            return McpSettings
-
-    file = load_settings()
-    only = file.model_copy(update={"settings": Settings(workspace=file.settings.workspace)})
-    settings: McpSettings = LLMOS(settings=only, discover=False, plugins={"mcp": Ours()}).machine.settings(McpSettings)
-    return settings
+    return plugin_settings(McpSettings, "mcp", load_settings())
 
 
 def _chosen(settings: McpSettings, name: str | None) -> dict[str, Server]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +23,6 @@ FIRST_LOOK_S = 6.0
 
 The host gives a plugin ten seconds; what is left of them is for ending servers that hang.
 """
-
-_log = logging.getLogger("llmos_plugin_mcp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,12 @@ class Offers:
 def offered_tools(settings: McpSettings) -> Sequence[ServerTool]:
     """The tools of the servers as they are kept. What was never looked at is looked at now.
 
-    What cannot be used is told as a warning, and harms nothing else.
+    What cannot be used is warned of, which the host tells the user, and harms nothing else.
     """
     listings, faults = known_listings(settings.servers, FIRST_LOOK_S)
     offers = offers_of(settings.servers, listings)
     for fault in (*faults, *offers.faults):
-        _log.warning("Warning: %s", fault)
+        warnings.warn(fault, stacklevel=2)
     limit = settings.max_output_chars
     return [
         ServerTool(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from functools import partial
 from importlib import import_module
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from llmos_plugin_mcp.client import Connection
 
 _NOT_AGAIN = "not called again: neither `pure` nor `repeatable` by the settings"
-_COPY = re.compile(r"\.verify\d*$")
 
 
 class ServerTool:
@@ -57,7 +55,7 @@ class ServerTool:
         return self._effect
 
     async def run(self, input: ServerInput, run: Run) -> ToolResult:
-        if self._effect != "pure" and not self._repeatable and _COPY.search(run.id):
+        if self._effect != "pure" and not self._repeatable and run.is_copy:
             return ToolResult(output=_NOT_AGAIN, is_error=True)
         try:
             connection = await run.service(f"mcp:{self._server}", partial(_serve, self._server, self._settings, run))

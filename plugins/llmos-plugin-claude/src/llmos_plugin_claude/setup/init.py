@@ -21,11 +21,10 @@ from llmos_core import (
     LLMOSError,
     SettingsError,
     UsageError,
-    change_user_settings,
     load_settings,
     user_file,
 )
-from llmos_core.commands import money, print_error, printable, workspace_option
+from llmos_core.commands import change_user_settings, money, print_error, printable, workspace_option
 from llmos_plugin_claude.models.anthropic import PUBLIC_API, AnthropicProvider
 from llmos_plugin_claude.models.credentials import VARIABLE, checked_key, credentials_file, key_of, read_key, store_key
 from llmos_plugin_claude.models.subscription import LOGIN_VARIABLE, SUBSCRIPTION, WEAKER, logged_in

@@ -11,8 +11,9 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos_core import SettingsError, change_user_settings, user_file
-from llmos_core.host.settings_edit import Changes, changed
+from llmos_core import SettingsError, user_file
+from llmos_core.cli.settings_edit import Changes, changed
+from llmos_core.commands import change_user_settings
 
 DISABLED = ("disabled_plugins",)
 
