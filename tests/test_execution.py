@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from llmos_core import LLMOS, Event, Outcome, Result, Run, RunInterruptedError, Task
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile
-from tests.parts import Echo, Model, Parts, Script, ask, call
+from tests.parts import Echo, EchoInput, Model, Parts, Script, ask, call
 
 KINDS = ["user_input", "mode_chosen", "tool_started", "tool_output", "outcome"]
 
@@ -247,3 +247,15 @@ async def test_the_deadline_holds_for_what_comes_after_the_answer_too() -> None:
         outcome = await system_of(Script(act), llmos_stop=llmos_stop).execute("go", timeout_s=0.3)
     assert (outcome.success, outcome.output) == (True, "go")
     assert outcome.duration_s >= 0.3
+
+
+async def test_a_run_describes_its_tools_and_model_and_hands_out_neither() -> None:
+    async def act(run: Run) -> str:
+        assert not hasattr(run.tools["Echo"], "run")
+        assert not hasattr(run.model, "open")
+        assert run.tools["Echo"].effect(EchoInput(text="x")) == "pure"
+        return f"{run.tools['Echo'].plugin} {run.model.name} {run.model.billing}"
+
+    parts = Parts([Echo()], [Script(act)], [Model()])
+    async with LLMOS.in_memory({"parts": parts}) as system:
+        assert (await system.execute("go")).output == "parts canned real"
