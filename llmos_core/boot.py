@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, NoteBackend, Tool
-from llmos_core.errors import SettingsError, UsageError
+from llmos_core.errors import LLMOSError, SettingsError, UsageError, describe
 from llmos_core.host.host import Contribution, Host
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
 from llmos_core.kernel.bus import Bus
 from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
 from llmos_core.kernel.memory import MemoryTraceStore
-from llmos_core.kernel.models import ReportingLedger
+from llmos_core.kernel.models import RefusingLedger, ReportingLedger
 from llmos_core.kernel.pricing import Price
 from llmos_core.kernel.run import KernelRun, Limits, Machine
 from llmos_core.kernel.snapshot import Bounds
@@ -39,11 +39,13 @@ def assemble(
 
     Raises SettingsError where the settings name what is not there.
     """
-    models = _values(host.collect("llmos_models", ModelProvider))
+    offers = host.collect("llmos_models", ModelProvider)
+    kept = {name: host.ask(offer, lambda model: tuple(model.secrets())) for name, offer in offers.items()}
+    # Of a provider that cannot name its credentials nothing could be struck out: it is not used.
+    models = {name: offers[name].value for name, known in kept.items() if known is not None}
     limits = file.settings.limits
-    credentials = [*host.secrets(), *(secret for model in models.values() for secret in model.secrets())]
+    credentials = [*host.secrets(), *(secret for known in kept.values() for secret in known or ())]
     secrets = tuple(secret for secret in credentials if len(secret) >= SHORTEST_SECRET)
-    ledgers = _values(host.collect("llmos_ledgers", Ledger))
     tools = host.collect("llmos_tools", Tool)
     backend = _memory(host, file.settings) if workspace else None
     return Machine(
@@ -55,7 +57,7 @@ def assemble(
         notes=backend.note_store(workspace.memories) if workspace and isinstance(backend, NoteBackend) else None,
         matchers=list(_values(host.collect("llmos_matchers", Matcher)).values()),
         choose_model=lambda: choose_model(models, file.settings.model.provider),
-        ledger=next(iter(ledgers.values()), None) or ReportingLedger(),
+        ledger=_ledger(host),
         prices={m: validated(Price, p, file.path, ("prices", m)) for m, p in file.settings.prices.items()},
         limits=_limits(limits),
         settings=host.settings,
@@ -87,7 +89,12 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
     candidates = [models[wanted]] if wanted else sorted(models.values(), key=lambda model: model.fallback)
     reasons = []
     for provider in candidates:
-        reason = provider.unready()
+        try:
+            reason = provider.unready()
+        except LLMOSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the next one may be ready
+            reason = describe(error)
         if reason is None:
             return provider
         reasons.append(f"{provider.name}: {reason}")
@@ -97,14 +104,31 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
 
 
 def _memory(host: Host, settings: Settings) -> MemoryBackend | None:
-    """The backend that the settings choose, else the first by name."""
+    """The backend that the settings choose, else the only one. Raises SettingsError where that is not one."""
     backends = _values(host.collect("llmos_memory_backends", MemoryBackend))
     if settings.memory is not None and settings.memory not in backends:
         known = ", ".join(backends) or "none"
         raise SettingsError(
             f"There is no memory backend {settings.memory}.", f"There are: {known}.", "Change `memory`."
         )
+    if settings.memory is None and len(backends) > 1:
+        both = " and ".join(sorted(backends))
+        fix = f'Choose in your settings: memory = "{min(backends)}"'
+        raise SettingsError("There is more than one memory backend.", f"They are {both}.", fix)
     return backends[settings.memory or min(backends)] if backends else None
+
+
+def _ledger(host: Host) -> Ledger:
+    """The one ledger; without any, spending is only reported. Where it is not sure, nothing may be spent."""
+    ledgers = host.collect("llmos_ledgers", Ledger)
+    if len(ledgers) == 1:
+        return next(iter(ledgers.values())).value
+    if ledgers:
+        both = " and ".join(f"{name} of {ledger.plugin}" for name, ledger in ledgers.items())
+        return RefusingLedger(f"There is more than one ledger: {both}.")
+    if away := host.having("llmos_ledgers"):
+        return RefusingLedger(f"The ledger of {away} cannot be used.")
+    return ReportingLedger()
 
 
 def _limits(limits: LimitSettings) -> Limits:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import anyio
+
 from llmos_core.contracts import Strategy
-from llmos_core.errors import LLMOSError, UsageError
+from llmos_core.errors import LLMOSError, UsageError, describe
 from llmos_core.records import AUTO, Bid, Candidate, ErrorInfo, Offer, Task
 from llmos_core.run import Run
 
 FIT_ENOUGH = 0.9
 """A strategy is fit enough for a task if it bids more than this."""
+
+BID_TIMEOUT_S = 30.0
+"""A strategy that takes longer than this to bid cannot act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,18 @@ class Dispatcher:
         return Auction(bids, winner, reason)
 
     async def _bid(self, strategy: Strategy, task: Task, run: Run) -> Bid:
+        why = f"no answer within {BID_TIMEOUT_S:g} s"
         try:
-            return await strategy.bid(task, run)
+            with anyio.move_on_after(BID_TIMEOUT_S):
+                bid = await strategy.bid(task, run)
+                if isinstance(bid, Bid):
+                    return bid
+                why = f"it answered {type(bid).__name__}, not a Bid"
         except LLMOSError as error:
             return Bid.cannot(error)
-        except Exception as error:  # noqa: BLE001 - a strategy that cannot even bid loses, and its fault is shown
-            return Bid.cannot(
-                LLMOSError(f"The strategy {strategy.name} failed to bid.", f"{type(error).__name__}: {error}")
-            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy that cannot even bid loses, told why
+            why = describe(error)
+        return Bid.cannot(LLMOSError(f"The strategy {strategy.name} failed to bid.", why))
 
     def _refusal(self, bids: Mapping[str, Bid]) -> ErrorInfo:
         """Why nothing can act: the word of a strategy that learns, if there is one, for it could act on anything."""

@@ -23,6 +23,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+def describe(error: BaseException) -> str:
+    """An exception in one line, whatever its own text does: that of a plugin's error is the plugin's code."""
+    try:
+        text = " ".join(str(error).encode("utf-8", "replace").decode().split())
+    except (Exception, SystemExit):  # noqa: BLE001 - it has no text then
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class LLMOSError(Exception):
     """Base of all errors raised on purpose.
 

@@ -22,12 +22,12 @@ from llmos_core.boot import assemble
 from llmos_core.constraints import read_constraints
 from llmos_core.contracts import HookFunction, Strategy
 from llmos_core.dispatcher import Auction, Dispatcher
-from llmos_core.errors import LLMOSError, RunInterruptedError, RunTimeoutError, UsageError
+from llmos_core.errors import LLMOSError, RunInterruptedError, RunTimeoutError, UsageError, describe
 from llmos_core.events import AnyEvent, Event, ModeChosen, Notice, RunFinished, UserInput
 from llmos_core.goal import MAX_GOAL_CHARS, check_goal
 from llmos_core.host.host import Host
 from llmos_core.host.settings import SettingsFile, load_settings
-from llmos_core.kernel.hooks import describe, observe
+from llmos_core.kernel.hooks import observe
 from llmos_core.kernel.journal import MemoryJournal
 from llmos_core.kernel.run import KernelRun
 from llmos_core.kernel.slots import Slots
@@ -278,7 +278,7 @@ class LLMOS:
                 raise RunTimeoutError("The run passed its deadline.", limit, "Raise --timeout, or ask for less.")
         except LLMOSError as error:
             result = Result.failed(error)
-        except Exception as error:  # noqa: BLE001 - a strategy's own fault is a failed outcome, told as such
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy's own fault is a failed outcome
             result = Result.failed(LLMOSError(f"The strategy {run.mode} failed by its own fault.", describe(error)))
         return result
 

@@ -92,12 +92,14 @@ def spent(amount: float, billing: Billing, cap: float | None = None) -> str:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Columns as wide as their contents; the last one is cut at the terminal's edge."""
+    """Columns as wide as their contents; on a terminal, the last one is cut at its edge."""
     if not rows:
         click.echo(empty, err=True)
         return
     widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
-    room = max(20, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
+    room = widths[-1]
+    if sys.stdout.isatty():
+        room = max(20, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
     for row in (headers, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         click.echo("  ".join([*cells, one_line(row[-1], room)]).rstrip())

@@ -13,6 +13,9 @@ from zlib import crc32
 
 from llmos_core.host.plugins import PluginInfo
 
+_NOT_LOADED = ("metadata", "name")
+"""The stages at which a plugin was not even tried."""
+
 _SEEN = ("state", "stage", "error", "fix", "hooks", "contributions")
 
 
@@ -20,7 +23,8 @@ def remember(infos: Sequence[PluginInfo]) -> None:
     """Keep what a boot saw, where it differs from what is kept. It is a cache: where it cannot be kept, nothing is."""
     tried = [info for info in infos if info.hooks is not None or (info.state == "broken" and info.stage != "metadata")]
     seen = {_key(info): {name: getattr(info, name) for name in _SEEN} for info in tried}
-    text = json.dumps({"together": _together(tried), "seen": seen}, sort_keys=True)
+    loaded = _together(info for info in tried if info.stage not in _NOT_LOADED)
+    text = json.dumps({"together": loaded, "seen": seen}, sort_keys=True)
     with contextlib.suppress(OSError):
         if _read() == json.loads(text):
             return
@@ -45,7 +49,8 @@ def _with(info: PluginInfo, kept: dict[str, Any], same: bool) -> PluginInfo:
             seen["contributions"] = {kind: tuple(names) for kind, names in seen["contributions"].items()}
     except (KeyError, TypeError, AttributeError):
         return info  # nothing was seen of it, or the file was damaged
-    if seen["state"] == "conflict" and not same:  # whom it was in conflict with may be gone
+    if seen["stage"] in _NOT_LOADED or (seen["state"] == "conflict" and not same):
+        # It may be loaded now, or whom it was in conflict with may be gone.
         seen |= {"state": "ok", "stage": None, "error": None, "fix": ""}
     return replace(info, **seen)
 

@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from pluggy import HookimplOpts
 
 from llmos_core import hookspecs
-from llmos_core.errors import PluginError
+from llmos_core.errors import PluginError, describe
 from llmos_core.host.discovery import Found
 from llmos_core.host.local import LOCAL, load_local
 
 T = TypeVar("T")
+
+_PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 def bounded(function: Callable[[], T], timeout_s: float) -> T:
@@ -42,7 +44,10 @@ def bounded(function: Callable[[], T], timeout_s: float) -> T:
         thread.start()
         thread.join(timeout_s)
     if errors:
-        raise errors[0]
+        error = errors[0]
+        if isinstance(error, (Exception, SystemExit, KeyboardInterrupt)):
+            raise error
+        raise PluginError(describe(error)) from error  # what few expect, such as pytest's Skipped
     if not answers:
         _end(thread)
         raise TimeoutError(f"no answer within {timeout_s:g} s")
@@ -65,15 +70,6 @@ def warned(told: Callable[[str], None]) -> Iterator[None]:
         yield
     for warning in caught:
         told(str(warning.message))
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line, whatever its own text does."""
-    try:
-        text = " ".join(str(error).split())
-    except (Exception, SystemExit):  # noqa: BLE001 - the text of a plugin's error is its own code
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def load(found: Found) -> object:
@@ -119,14 +115,22 @@ def _checked(name: str, function: Any) -> bool:
         raise PluginError(f"there is no hook named {name}{_near(name)}")
     if marks.get("wrapper") or marks.get("hookwrapper"):
         raise PluginError(f"{name} is a wrapper, which no hook of LLM OS can be")
+    if not inspect.isroutine(function):
+        raise PluginError(f"{name} is a {type(function).__name__}; a hook must be a function")
     if inspect.isasyncgenfunction(function) or (inspect.isgeneratorfunction(function) and _is_run_time(spec)):
         raise PluginError(f"{name} is a generator, which gives no answer")
     if inspect.iscoroutinefunction(function) and not _is_run_time(spec):
         raise PluginError(f"{name} is async; contributions are collected at boot, by plain functions")
-    wanted, known = set(inspect.signature(function).parameters), set(inspect.signature(spec).parameters)
-    if odd := sorted(wanted - known):
-        raise PluginError(f"{name} takes {', '.join(odd)}; it can take {', '.join(sorted(known)) or 'nothing'}")
+    _check_arguments(name, function, spec)
     return True
+
+
+def _check_arguments(name: str, function: Any, spec: Any) -> None:
+    wanted, known = inspect.signature(function).parameters, inspect.signature(spec).parameters
+    if odd := sorted(wanted.keys() - known.keys()):
+        raise PluginError(f"{name} takes {', '.join(odd)}; it can take {', '.join(sorted(known)) or 'nothing'}")
+    if never := [it.name for it in wanted.values() if it.default is not it.empty or it.kind is not _PLAIN]:
+        raise PluginError(f"{name} would never be given {', '.join(never)}: write plain arguments, without defaults")
 
 
 def _spec(name: str) -> Any:

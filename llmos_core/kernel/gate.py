@@ -9,9 +9,9 @@ import anyio
 from pydantic import BaseModel, ValidationError
 
 from llmos_core.contracts import Tool
-from llmos_core.errors import UsageError
+from llmos_core.errors import UsageError, describe
 from llmos_core.events import Notice, ToolDenied, ToolOutput, ToolStarted
-from llmos_core.kernel.hooks import describe, judge, observe
+from llmos_core.kernel.hooks import judge, observe
 from llmos_core.records import Effect, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _redacted(run: KernelRun, result: ToolResult) -> ToolResult:
 def _effect(tool: Tool, input: BaseModel) -> Effect:
     try:
         return tool.effect(input)
-    except Exception:  # noqa: BLE001 - what cannot say its effect may do anything
+    except (Exception, SystemExit):  # noqa: BLE001 - what cannot say its effect may do anything
         return "external"
 
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from llmos_core.contracts import HookFunction
+from llmos_core.errors import describe
 from llmos_core.records import Verdict
 
 HookTable = Mapping[str, Sequence[HookFunction]]
@@ -39,12 +40,6 @@ async def _invoke(hook: HookFunction, arguments: Mapping[str, Any], timeout_s: f
         if anyio.current_time() <= deadline:
             return answer
     raise TimeoutError(f"no answer within {timeout_s:g} s")
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).encode("utf-8", "replace").decode().split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 async def judge(hooks: Sequence[HookFunction], arguments: Mapping[str, Any], timeout_s: float) -> Verdict:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from llmos_core.contracts import Hold, ModelReply, ModelRequest
-from llmos_core.errors import DeniedError
+from llmos_core.errors import BudgetError, DeniedError
 from llmos_core.events import LlmDelta, ModelUsed
 from llmos_core.kernel.hooks import judge
 from llmos_core.kernel.metering import Meter
@@ -30,6 +30,21 @@ class ReportingLedger:
 
     @asynccontextmanager
     async def hold(self, run_id: str, request_id: str, worst_micros: int, billing: Billing) -> AsyncIterator[Hold]:
+        yield _Settled()
+
+
+class RefusingLedger:
+    """The ledger where it is not known which one counts, or where it failed: it admits nothing."""
+
+    name = "refusing"
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    @asynccontextmanager
+    async def hold(self, run_id: str, request_id: str, worst_micros: int, billing: Billing) -> AsyncIterator[Hold]:
+        fix = "Mend it, or disable one: llmos plugins doctor"
+        raise BudgetError("No money can be held for a request.", self._why, fix)
         yield _Settled()
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from llmos_core.errors import LLMOSError
-from llmos_core.kernel.hooks import describe
+from llmos_core.errors import LLMOSError, describe
 from llmos_core.run import Serve
+
+_starting: ContextVar[tuple[str, ...]] = ContextVar("_starting", default=())
+"""The services within whose start this code runs."""
 
 
 class Services:
@@ -41,30 +44,36 @@ class Services:
         """The value of a service, which is started if it does not run."""
         if self._group is None:
             raise LLMOSError(f"The service {key} cannot be started.", "The run has not begun, or is over.")
+        if key in _starting.get():
+            raise LLMOSError(f"The service {key} waits for itself.", " -> ".join((*_starting.get(), key)))
         async with self._locks[key]:
-            if key not in self._values:
-                self._values[key] = await self._group.start(self._serve, key, serve)
-            return self._values[key]
+            if key in self._values:
+                return self._values[key]
+            return await self._group.start(self._serve, key, serve)
 
     async def _serve(self, key: str, serve: Serve, *, task_status: TaskStatus[Any]) -> None:
-        told = _Told(task_status)
+        _starting.set((*_starting.get(), key))
+        told = _Told(self._values, key, task_status)
         try:
             await serve(task_status=told)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not told.done:
-                raise
+                raise LLMOSError(f"The service {key} could not start.", describe(error)) from error
             self._report(f"The service {key} failed ({describe(error)}).")
         finally:
             self._values.pop(key, None)
 
 
 class _Told:
-    """A task status that remembers whether it was used."""
+    """A task status that keeps what was handed out, at once: the service may be over before anybody else acts."""
 
-    def __init__(self, status: TaskStatus[Any]) -> None:
+    def __init__(self, values: dict[str, Any], key: str, status: TaskStatus[Any]) -> None:
+        self._values = values
+        self._key = key
         self._status = status
         self.done = False
 
     def started(self, value: Any = None) -> None:
         self._status.started(value)
+        self._values[self._key] = value
         self.done = True

@@ -76,13 +76,47 @@ async def test_what_cannot_start_is_an_error_of_the_caller_and_may_be_tried_agai
     server = Server(fails=True)
 
     async def act(run: Run) -> str:
-        with pytest.raises(ValueError, match="no port is free"):
+        with pytest.raises(LLMOSError) as caught:
             await run.service("server", server.serve)
+        assert caught.value.why == "ValueError: no port is free"
         return str(await run.service("server", server.serve))
 
     outcome, notices = await execute(act)
     assert outcome.output == "2"
     assert notices == []
+
+
+async def test_what_dies_at_once_is_started_anew() -> None:
+    starts: list[int] = []
+
+    async def serve(*, task_status: TaskStatus[int]) -> None:
+        starts.append(len(starts))
+        task_status.started(len(starts))
+
+    async def act(run: Run) -> str:
+        return str(
+            [await run.service("short", serve) for _ in range(2) if await anyio.wait_all_tasks_blocked() is None]
+        )
+
+    outcome, _ = await execute(act)
+    assert outcome.output == "[1, 2]"
+
+
+async def test_services_that_wait_for_each_other_are_an_error() -> None:
+    async def act(run: Run) -> str:
+        async def first(*, task_status: TaskStatus[None]) -> None:
+            await run.service("second", second)
+
+        async def second(*, task_status: TaskStatus[None]) -> None:
+            await run.service("first", first)
+
+        with pytest.raises(LLMOSError) as caught:
+            await run.service("first", first)
+        return caught.value.why
+
+    with anyio.fail_after(20):
+        outcome, _ = await execute(act)
+    assert "first -> second -> first" in outcome.output
 
 
 async def test_what_dies_is_reported_and_started_anew() -> None:

@@ -14,6 +14,7 @@ from llmos_core import (
     DivergedError,
     ExitCode,
     LLMOSError,
+    Matcher,
     Notice,
     Replayed,
     Result,
@@ -47,7 +48,7 @@ class Follower:
             return Bid.cannot(UsageError("A run that may only plan follows nothing."))
         if task.continues is not None:
             return Bid.cannot(UsageError("A conversation that goes on is nothing to be followed."))
-        candidates = [candidate for matcher in run.matchers for candidate in await matcher.propose(task, run)]
+        candidates = [candidate for matcher in run.matchers for candidate in await _proposed(matcher, task, run)]
         chosen = next((candidate for candidate in candidates if candidate.refused is None), None)
         if chosen is None:
             return Bid.cannot(_none_fits(candidates), tuple(candidates))
@@ -80,6 +81,17 @@ class Follower:
             saved_billing=stored.trace.cost_billing,
             **named,
         )
+
+
+async def _proposed(matcher: Matcher, task: Task, run: Run) -> Sequence[Candidate]:
+    """What a matcher proposes. One that fails is told, and stops no other from finding the trace."""
+    try:
+        return list(await matcher.propose(task, run))
+    except LLMOSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a matcher is the code of any plugin
+        run.emit(Notice(level="warning", text=f"The matcher {matcher.name} failed ({type(error).__name__}: {error})."))
+        return ()
 
 
 async def _count(stored: StoredTrace, run: Run, *, success: bool) -> None:
