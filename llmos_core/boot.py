@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, NoteBackend, Tool
 from llmos_core.errors import LLMOSError, SettingsError, UsageError, describe
-from llmos_core.host.host import Contribution, Host
+from llmos_core.host.host import SHORTEST_SECRET, Contribution, Host
 from llmos_core.host.settings import LimitSettings, Settings, SettingsFile, validated
 from llmos_core.kernel.bus import Bus
 from llmos_core.kernel.journal import FileJournal, Journal, MemoryJournal
@@ -22,9 +22,6 @@ from llmos_core.run import ToolInfo
 from llmos_core.workspace import Workspace
 
 T = TypeVar("T")
-
-SHORTEST_SECRET = 12
-"""A shorter credential is no secret (a local server takes any word), and its letters occur everywhere."""
 
 INSTALL = 'Install the standard plugins: pip install "llmos-core[standard]"'
 

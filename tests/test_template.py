@@ -104,7 +104,9 @@ def _lint(place: Path) -> None:
 def test_nothing_is_left_over(made: dict[str, Path], name: str) -> None:
     """A kind that was not chosen leaves no file, no word and no dependency."""
     texts = {
-        path: path.read_text("utf-8") for path in made[name].rglob("*") if path.is_file() and ".git" not in path.name
+        path: path.read_text("utf-8")
+        for path in made[name].rglob("*")
+        if path.is_file() and ".git" not in path.name and path.suffix != ".pyc"
     }
     everything = "\n".join([str(path.relative_to(made[name])) for path in texts] + list(texts.values()))
     words = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -212,3 +213,30 @@ def test_without_a_budget_only_a_part_is_checked(tmp_path: Path) -> None:
     went = run_checks(tmp_path, {"unlimited": Unlimited}).verdicts["unlimited"]
     assert {outcome for check, outcome in went.items() if "booked" in check} == {"skipped"}
     assert went["test_a_hold_can_be_settled"] == "passed"
+
+
+def test_a_slow_ledger_is_waited_for(tmp_path: Path) -> None:
+    def slow(*, lawful: bool) -> Any:
+        class Slow(Purse):
+            def __init__(self) -> None:
+                super().__init__()
+                self.lock = anyio.Lock()
+
+            @asynccontextmanager
+            async def hold(self, run_id: str, request_id: str, worst_micros: int, billing: str) -> AsyncIterator[Any]:
+                async with self.lock:
+                    await anyio.to_thread.run_sync(time.sleep, 0.3)
+                if worst_micros > self.left and not lawful:
+                    yield self.make_hold()
+                    return
+                async with super().hold(run_id, request_id, worst_micros, billing) as held:
+                    yield held
+
+        return conforming(Slow)
+
+    kinds = {"lawful": slow(lawful=True), "careless": slow(lawful=False)}
+    went = run_checks(tmp_path, kinds, "-k", "holds_at_once").verdicts
+    assert {kind: set(outcomes.values()) for kind, outcomes in went.items()} == {
+        "lawful": {"passed"},
+        "careless": {"failed"},
+    }

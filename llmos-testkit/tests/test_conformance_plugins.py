@@ -161,7 +161,7 @@ FAULTS: dict[str, dict[str, tuple[str, str]]] = {
     "test_it_imports_public_names_only": {
         "greet": (
             "from llmos_core import Run, ToolResult",
-            "from llmos_core import ToolResult\nfrom llmos_core.contracts import Run",
+            "from llmos_core import ToolResult\nfrom llmos_core.run import Run",
         )
     },
     "test_it_imports_no_other_plugin": {
@@ -262,3 +262,11 @@ def test_imports_for_type_checkers_need_no_requirement(tmp_path: Path, monkeypat
     ]
     assert undeclared("typed_pkg", {"pydantic"}) == ["yaml"]
     assert undeclared("typed_pkg", {"pydantic", "pyyaml"}) == []
+
+
+def test_a_package_without_init_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare_pkg" / "deep").mkdir(parents=True)
+    (tmp_path / "bare_pkg" / "plugin.py").write_text("import yaml\n")
+    (tmp_path / "bare_pkg" / "deep" / "more.py").write_text("import numpy\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert undeclared("bare_pkg", {"pydantic"}) == ["numpy", "yaml"]

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from llmos_core import StoredTrace, Trace, disputed
 from llmos_testkit.conformance import TraceStoreConformance
 
-from .conformance_parts import assert_each_check_can_fail
+from .conformance_parts import assert_each_check_can_fail, run_checks
 
 
 class Traces:
@@ -189,6 +189,14 @@ class Twice(Traces):
         await super().record(trace_id, version, f"{run_id}-again" if again else run_id, success)
 
 
+class LastSaid(Traces):
+    """Counts a run once, with what it said last."""
+
+    async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.note(version, lambda beside: beside["outcomes"].update({run_id: [success, _now()]}))
+
+
 class ForAll(Traces):
     async def record(self, trace_id: str, version: str, run_id: str, success: bool) -> None:
         for stored in await self.versions(trace_id):
@@ -326,3 +334,8 @@ def test_each_check_of_trace_stores_can_fail(tmp_path: Path) -> None:
     }
     mutants = {check: checked_traces(make) for check, make in TRACES.items()}
     assert_each_check_can_fail(tmp_path, TraceStoreConformance, checked_traces(Traces), mutants, also=also)
+
+
+def test_what_a_run_said_first_is_what_counts(tmp_path: Path) -> None:
+    went = run_checks(tmp_path, {"last": checked_traces(LastSaid)}).verdicts["last"]
+    assert {check for check, outcome in went.items() if outcome == "failed"} == {"test_one_run_is_counted_once"}

@@ -183,6 +183,9 @@ MUTANTS: dict[str, Any] = {
 def test_each_check_can_fail(tmp_path: Path) -> None:
     also = {
         "test_run_gives_a_result": {"test_two_calls_at_once_do_not_meet", "test_odd_input_gives_a_result_too"},
+        # The core takes no such tools:
+        "test_fulfils_the_contract": {"test_it_passes_the_tool_door"},
+        "test_name_can_be_offered_to_a_model": {"test_it_passes_the_tool_door"},
         "test_effect_is_one_of_three": {"test_it_passes_the_tool_door"},
     }
     assert_each_check_can_fail(tmp_path, ToolConformance, conforming(Put), MUTANTS, also=also)
@@ -245,6 +248,18 @@ def test_an_input_can_be_made_from_a_schema() -> None:
     schema = Deep.model_json_schema()
     assert Deep.model_validate(sample(schema)).inner.count == 4
     assert not list(faults(schema))
+
+
+def test_true_and_false_are_schemas() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"text": True, "no": False, "either": {"anyOf": [True]}, "any": {"$ref": "#/$defs/Any"}},
+        "required": ["text", "either", "any"],
+        "$defs": {"Any": True},
+    }
+    assert list(faults(schema)) == []
+    assert sample(schema).keys() == {"text", "either", "any"}
+    assert sample({"type": "array", "items": True, "minItems": 2}) == ["conformance"] * 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
+from llmos_core.cli.output import printable
 from llmos_core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self.table:
             return _load(self.table[cmd_name][0])
-        offers = self._of_plugins().get(cmd_name, [])
+        installed = any(name == cmd_name for name, _ in self._installed())
+        offers = self._of_plugins(lenient=ctx.resilient_parsing or not installed).get(cmd_name, [])
         if not offers:
             self._explain(ctx, cmd_name)
             return None
@@ -75,12 +77,16 @@ class LazyGroup(click.Group):
         return [(name, summary) for name, (_, summary) in self.table.items()]
 
     def _theirs(self) -> list[tuple[str, str]]:
-        return [(name, offers[0].command_summary) for name, offers in sorted(self._of_plugins().items())]
+        offers = sorted(self._of_plugins().items())
+        return [(printable(name), printable(found.command_summary)) for name, (found, *_) in offers]
 
-    def _of_plugins(self) -> dict[str, list[Found]]:
-        """The commands of plugins that may be used. None of them can take the place of one of ours."""
+    def _of_plugins(self, lenient: bool = True) -> dict[str, list[Found]]:
+        """The commands of plugins that may be used. None of them can take the place of one of ours.
+
+        Raises SettingsError, unless lenient, where nobody can tell which are disabled.
+        """
         offers: defaultdict[str, list[Found]] = defaultdict(list)
-        off = _disabled()
+        off = _disabled(lenient)
         for name, found in self._installed():
             if _hindrance(found, off) is None:
                 offers[name].append(found)
@@ -126,11 +132,9 @@ def _only(name: str, offers: Sequence[Found]) -> Found:
     """The one that counts of those that have a name."""
     if len(offers) == 1:
         return offers[0]
-    from llmos_core.host.settings_file import merged, read_settings
+    from llmos_core.host.settings_file import choices
 
-    _, found, own = read_settings()
-    table: Any = merged(found, own).get("choose", {})
-    choice = table.get("commands", {}).get(name) if isinstance(table, dict) else None
+    choice = choices().get("commands", {}).get(name)
     chosen = [offer for offer in offers if offer.distribution == choice]
     if len(chosen) == 1:
         return chosen[0]
@@ -139,14 +143,16 @@ def _only(name: str, offers: Sequence[Found]) -> Found:
     raise PluginError(f"There is more than one command {name}.", f"It comes with {homes}.", fix)
 
 
-def _disabled() -> set[str]:
+def _disabled(lenient: bool = True) -> set[str]:
     from llmos_core.errors import SettingsError
     from llmos_core.host.settings_file import disabled_names
 
     try:
         return disabled_names()
     except SettingsError:
-        return set()  # the help must show; what needs the settings tells what is wrong with them
+        if lenient:
+            return set()  # the help must show; what needs the settings tells what is wrong with them
+        raise
 
 
 def _load(target: str) -> click.Command:

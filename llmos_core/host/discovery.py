@@ -19,7 +19,11 @@ PLUGIN_GROUP = "llmos.plugins"
 COMMAND_GROUP = "llmos.commands"
 
 _HEADER = r"(?im)^{}:[ \t]*(.*?)[ \t]*$"
-_CORE = re.compile(r"(?im)^Requires-Dist:[ \t]*llmos[-_.]core\b[ \t]*(?:\[[^\]]*\])?[ \t]*\(?([^;)\n]*)")
+_CORE = re.compile(
+    r"(?im)^Requires-Dist:(?!.*;.*\bextra\b) *llmos[-_.]+core(?![-.\w]) *(?:\[[^]\n]*])? *(?:@.*|\(?([^;)\n]*))"
+)
+"""A requirement of llmos-core, and its range; none where it says an address. That of an extra does not count."""
+
 _CLAUSE = re.compile(r"\s*(>=|<)\s*(\d+(?:\.\d+)*)\s*")
 _VALUE = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 
@@ -29,7 +33,8 @@ class Found:
     """An entry point: its name, what it names, and the distribution that ships it.
 
     ``needs`` is the range of versions of llmos-core that the distribution requires, empty for any. ``fault`` says what
-    is wrong with its metadata. ``place`` is the directory that holds the distribution, or the file of a local plugin.
+    is wrong with its metadata. ``place`` is the directory that holds the distribution, or the file of a local plugin,
+    whose bytes have this ``digest`` (SHA-256, hex digits).
     """
 
     name: str
@@ -39,6 +44,7 @@ class Found:
     needs: str = ""
     fault: str | None = None
     place: str = ""
+    digest: str = ""
 
     @property
     def id(self) -> str:
@@ -133,7 +139,7 @@ def _of_distribution(distribution: Any) -> Iterator[tuple[str, Found]]:
     common = {
         "distribution": name or stem,
         "version": version,
-        "needs": needs[1].strip() if needs else "",
+        "needs": (needs[1] or "").strip() if needs else "",
         "place": str(distribution.locate_file("")),
     }
     points, wrong = _points(text)
@@ -157,6 +163,8 @@ def _points(text: str) -> tuple[list[tuple[str, str, str]], str | None]:
             name, sign, value = (part.strip() for part in line.partition("="))
             if not sign or not name:
                 return points, f"entry_points.txt has a line that is no entry point: {line}"
+            if any((group, name) == point[:2] for point in points):
+                return points, f"entry_points.txt names {name} twice in [{group}]"
             points.append((group, name, value.partition("[")[0].strip()))
     return points, None
 

@@ -33,6 +33,9 @@ U = TypeVar("U")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What the Messages API takes for the name of a tool."""
 
+SHORTEST_SECRET = 12
+"""A shorter credential is no secret (a local server takes any word), and its letters occur everywhere."""
+
 _GUARDS = ("llmos_pre_tool_use", "llmos_pre_model_request")
 
 
@@ -136,7 +139,7 @@ class Host:
 
     def _redacted(self, text: str) -> str:
         for secret in self.secrets():
-            text = text.replace(secret, "***") if secret else text
+            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
         return text
 
     def _tell_rivals(self) -> None:

@@ -6,6 +6,7 @@ What was enabled is kept with the user, not in the workspace, which may have com
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ def find_local(directory: Path | None) -> Iterator[Found]:
             digest, fault = _digest(_read(path)), None
         except (OSError, PluginError) as error:
             digest, fault = "", str(error)
-        yield Found(path.stem, path.name, LOCAL, digest[:12], fault=fault, place=str(path.absolute()))
+        yield Found(path.stem, path.name, LOCAL, digest[:12], fault=fault, place=str(path.absolute()), digest=digest)
 
 
 def why_off(found: Found) -> str | None:
@@ -39,20 +40,20 @@ def why_off(found: Found) -> str | None:
     enabled = _approvals().get(found.place)
     if enabled is None:
         return "it was not enabled"
-    return None if enabled[:12] == found.version else "it was changed since it was enabled"
+    return None if enabled == found.digest else "it was changed since it was enabled"
 
 
 def approve(found: Found) -> None:
     """Enable the bytes that were found. Raises PluginError where others lie there by now."""
     digest = _digest(_read(Path(found.place)))
-    if digest[:12] != found.version:
+    if digest != found.digest:
         raise PluginError(f"{found.place} is being changed.", fix="Read it again, and enable it then.")
-    _keep({**_approvals(), found.place: digest})
+    _keep(found.place, digest)
 
 
 def withdraw(found: Found) -> None:
     """A local plugin is enabled no longer."""
-    _keep({place: digest for place, digest in _approvals().items() if place != found.place})
+    _keep(found.place, None)
 
 
 def load_local(found: Found) -> ModuleType:
@@ -68,7 +69,10 @@ def load_local(found: Found) -> ModuleType:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    # A pipe or a device might never answer, or never end.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not os.path.isfile(file.fileno()):  # noqa: PTH113 - what was opened
+            raise PluginError(f"{path} is no regular file.")
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise PluginError(f"{path} is longer than {_MAX_BYTES} bytes.")
@@ -91,13 +95,19 @@ def _approvals() -> dict[str, str]:
     """Digests by path. A damaged file enables nothing."""
     try:
         kept = json.loads(_file().read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return {str(place): str(digest) for place, digest in kept.items()} if isinstance(kept, dict) else {}
 
 
-def _keep(approvals: dict[str, str]) -> None:
+def _keep(place: str, digest: str | None) -> None:
+    """Keep the digest of what is enabled at a path, or none, while nobody else changes the others."""
+    import fcntl
+
     from llmos_core.files import write_atomic
 
     _file().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomic(_file(), json.dumps(approvals, indent=2, sort_keys=True).encode())
+    with _file().with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go with the file
+        approvals = {key: kept for key, kept in {**_approvals(), place: digest}.items() if kept}
+        write_atomic(_file(), json.dumps(approvals, indent=2, sort_keys=True).encode())

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from llmos_core.errors import SettingsError
-from llmos_core.host.settings_check import check, joined, judged, models_in, names_in, secrets_of
+from llmos_core.host.settings_check import check, fields_in, joined, judged, names_in, secrets_of
 from llmos_core.host.settings_file import merged, read_settings, user_file
 from llmos_core.host.settings_sources import FLAG, PREFIX, Given, disabled, folded, given, read_text
 from llmos_core.records import Record
@@ -39,7 +39,7 @@ class LimitSettings(Record):
     first_byte_timeout_s: float = Field(default=600.0, gt=0)
     stall_timeout_s: float = Field(default=120.0, gt=0)
 
-    plugin_timeout_s: float = Field(default=10.0, gt=0)
+    plugin_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     guard_timeout_s: float = Field(default=5.0, gt=0)
     observer_timeout_s: float = Field(default=5.0, gt=0)
     start_states: int = Field(default=100, ge=1)
@@ -199,7 +199,7 @@ def _placed(layer: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def _check_own(kind: type[BaseModel], found: dict[str, Any], section: Sequence[str], path: Path | None) -> None:
     own = set()
-    for name, field in ((name, field) for model in models_in(kind) for name, field in model.model_fields.items()):
+    for name, field in fields_in(kind):
         if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("own"):
             own |= {name, *re.findall(r"'([^']+)'", repr(field.validation_alias))}  # which may be several
     for key in _keys(found, section):

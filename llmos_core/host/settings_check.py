@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from llmos_core.errors import SettingsError
 from llmos_core.host.settings_file import merged
@@ -77,13 +78,13 @@ def judged(kind: type[S], data: Mapping[str, Any]) -> tuple[S | None, Sequence[A
 
 
 def names_in(kind: type[BaseModel]) -> set[str]:
-    """The names of all fields of a model and of the models within it."""
-    return {field.alias or name for model in models_in(kind) for name, field in model.model_fields.items()}
+    """The names of all fields of a model and of what it is made of."""
+    return {field.alias or name for name, field in fields_in(kind)}
 
 
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a type is made of."""
-    return (kind for kind in _types_in(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
+def fields_in(annotation: Any) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of the models, dataclasses and typed dictionaries that a type is made of, with their names."""
+    return (field for kind in _types_in(annotation) for field in _fields(kind).items())
 
 
 def is_secret(annotation: Any) -> bool:
@@ -97,22 +98,39 @@ def _types_in(annotation: Any, seen: tuple[Any, ...] = ()) -> Iterator[Any]:
     if annotation in seen:
         return
     yield annotation
-    fields = getattr(annotation, "__pydantic_fields__", {})
-    # __total__ marks a TypedDict, also one of typing_extensions.
-    plain = isinstance(annotation, type) and (is_dataclass(annotation) or hasattr(annotation, "__total__"))
-    hints = get_type_hints(annotation) if plain else {}
-    for inner in (*get_args(annotation), *(field.annotation for field in fields.values()), *hints.values()):
+    for inner in (*get_args(annotation), *(field.annotation for field in _fields(annotation).values())):
         yield from _types_in(inner, (*seen, annotation))
+
+
+def _fields(kind: Any) -> Mapping[str, FieldInfo]:
+    """The fields of a model, a dataclass or a typed dictionary; none of another type."""
+    if not isinstance(kind, type) or hasattr(kind, "__pydantic_fields__"):
+        return getattr(kind, "__pydantic_fields__", {})
+    # __total__ marks a TypedDict, also one of typing_extensions.
+    plain = is_dataclass(kind) or hasattr(kind, "__total__")
+    hints = get_type_hints(kind, include_extras=True) if plain else {}
+    own = {name: getattr(field, "default", ...) for name, field in getattr(kind, "__dataclass_fields__", {}).items()}
+    return {name: FieldInfo.from_annotated_attribute(_bare(hint), own.get(name, ...)) for name, hint in hints.items()}
+
+
+def _bare(hint: Any) -> Any:
+    """The type of a key of a typed dictionary, without the word that it may be missing, or is not to be changed."""
+    return _bare(get_args(hint)[0]) if str(get_origin(hint)).endswith(("Required", "ReadOnly")) else hint
 
 
 def secrets_of(settings: BaseModel) -> tuple[str, ...]:
     """The texts of all secrets (pydantic's SecretStr and its like) within settings."""
-    found = (leaf.get_secret_value() for leaf in leaves(settings.model_dump()) if hasattr(leaf, "get_secret_value"))
+    found = (leaf.get_secret_value() for leaf in leaves(settings) if hasattr(leaf, "get_secret_value"))
     return tuple(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found if text)
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """The values within tables and lists."""
+    """The values within tables, lists, models and dataclasses; also those that a model's own dump would leave out."""
+    if isinstance(value, BaseModel):
+        computed = [getattr(value, name) for name in type(value).model_computed_fields]
+        value = [vars(value), value.model_extra, computed]
+    elif is_dataclass(type(value)):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
     if not isinstance(value, dict | list | tuple | set | frozenset):
         yield value
         return

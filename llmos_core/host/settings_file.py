@@ -33,6 +33,17 @@ def disabled_names(start: Path | None = None, environ: Mapping[str, str] = os.en
     return disabled([(str(user_file()), of_user), (str(path), found)], given(environ))
 
 
+def choices(start: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The table ``[choose]`` of the files. Raises SettingsError where one holds something else than tables."""
+    path, found, of_user = read_settings(start)
+    for place, table in ((user_file(), of_user), (path, found)):
+        chosen = table.get("choose", {})
+        if not isinstance(chosen, dict) or not all(isinstance(names, dict) for names in chosen.values()):
+            fix = 'Correct or remove it. For example: [choose] tools.Greet = "llmos-plugin-hello"'
+            raise SettingsError(f"choose in {place}: must say by kind and name whose contribution counts.", fix=fix)
+    return merged(of_user.get("choose", {}), found.get("choose", {}))
+
+
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Two settings as one: tables are merged, any other value of ``over`` wins."""
     both = {**under, **over}

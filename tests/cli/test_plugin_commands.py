@@ -109,3 +109,32 @@ def test_commands_stay_without_plugins(llmos: Llmos) -> None:
     explained = llmos("--no-plugins=llmos-plugin-claude", "explain", "anything").stdout
     assert b"FOLLOWER" in explained
     assert b"LEARNER" not in explained
+
+
+@pytest.mark.usefixtures("greeter")
+def test_a_command_waits_for_settings_that_can_be_read(llmos: Llmos, home: Path) -> None:
+    (home / "llmos.toml").write_text('disabled_plugins = ["greeter"')
+    called = llmos("greet", "Ada")
+    assert called.returncode != 0
+    assert b"Hello" not in called.stdout
+    assert b"llmos.toml cannot be read." in called.stderr
+    assert b"Traceback" not in called.stderr
+    assert b"Greet somebody." in llmos("--help").stdout
+    assert b"No such command 'conquer'" in llmos("conquer").stderr
+
+
+def test_a_docstring_cannot_steer_the_terminal(llmos: Llmos, plugin_distribution: PluginDistributions) -> None:
+    source = SOURCE.replace("Greet somebody.", "\x1b[2JGreet.")
+    points = {"llmos.commands": {"greet": "greeter:greet"}}
+    plugin_distribution("llmos-plugin-greeter", {"greeter": source}, entry_points=points)
+    listed = llmos("--help").stdout
+    assert b"\\x1b[2JGreet." in listed
+    assert b"\x1b" not in listed
+
+
+def test_choices_that_are_none(llmos: Llmos, home: Path) -> None:
+    (home / "llmos.toml").write_text("[choose]\nplugins = 3\n")
+    listed = llmos("plugins", "list")
+    assert listed.returncode != 0
+    assert b"Traceback" not in listed.stderr
+    assert b"llmos.toml: must say by kind and name whose contribution counts." in listed.stderr

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STANDARD = ("claude", "follower", "history", "memory", "rehearsal", "tools", "trace")
+STANDARD = ("claude", "follower", "history", "installer", "memory", "rehearsal", "tools", "trace")
 
 
 def fresh_venv(path: Path, folders: Sequence[Path]) -> Path:

@@ -127,6 +127,7 @@ def test_the_trace_has_its_golden_form(llmos: Llmos, home: Path) -> None:
     assert str(home) not in text
     varying = {
         r"(created_at|  at): \S+": r"\1: TIME",
+        r'    version: "\S+"': "    version: VERSION",
         r"estimated_cost_usd: \S+": "estimated_cost_usd: COST",
         r"estimated_time_secs: \S+": "estimated_time_secs: SECONDS",
     }

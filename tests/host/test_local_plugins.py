@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from llmos_core import Tool
+from llmos_core import PluginError, Tool
 from llmos_core.host.host import Host
-from llmos_core.host.local import approve, find_local, withdraw
+from llmos_core.host.local import approve, find_local, why_off, withdraw
 from llmos_core.host.settings import SettingsFile
 from tests.cli_fixtures import Llmos, environment, home, llmos
 
@@ -120,3 +123,44 @@ def test_the_commands(llmos: Llmos, place: Path) -> None:
     assert row["hooks"] == ["llmos_pre_tool_use"]
     assert llmos("plugins", "disable", "sundays").returncode == 0
     assert listed() == {"sundays": "disabled"}
+
+
+@pytest.mark.usefixtures("own")
+def test_a_pipe_is_not_waited_for(place: Path) -> None:
+    (place / "sundays.py").unlink()
+    os.mkfifo(place / "pipe.py")
+    assert state(Host(SettingsFile(), local=place)) == ("disabled", f"{place / 'pipe.py'} is no regular file.")
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("damage", ["[" * 100_000, "{", "[1]", "\0"])
+def test_a_damaged_list_of_approvals_enables_nothing(place: Path, damage: str) -> None:
+    [found] = find_local(place)
+    approve(found)
+    [kept] = Path(os.environ["XDG_DATA_HOME"]).rglob("enabled_plugins.json")
+    kept.write_text(damage)
+    assert state(Host(SettingsFile(), local=place)) == ("disabled", "it was not enabled")
+    approve(found)
+    assert state(Host(SettingsFile(), local=place)) == ("ok", None)
+
+
+@pytest.mark.usefixtures("own")
+def test_the_whole_digest_counts(place: Path) -> None:
+    [found] = find_local(place)
+    alike = found.digest[:12] + "0" * 52
+    with pytest.raises(PluginError, match="is being changed"):
+        approve(replace(found, digest=alike))
+    approve(found)
+    [kept] = Path(os.environ["XDG_DATA_HOME"]).rglob("enabled_plugins.json")
+    kept.write_text(json.dumps({found.place: alike}))
+    assert why_off(found) == "it was changed since it was enabled"
+
+
+@pytest.mark.usefixtures("own")
+def test_approvals_at_once_lose_none(place: Path) -> None:
+    for number in range(12):
+        (place / f"many{number}.py").write_text("")
+    every = list(find_local(place))
+    with ThreadPoolExecutor(len(every)) as pool:
+        list(pool.map(approve, every))
+    assert [why_off(found) for found in every] == [None] * 13

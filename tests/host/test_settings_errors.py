@@ -15,9 +15,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretBytes,
     SecretStr,
+    computed_field,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from typing_extensions import TypedDict
@@ -245,3 +248,33 @@ def test_each_of_two_sources_is_named(found: Path) -> None:
         plugin_settings(Kind, "p", load_settings(environ={"LLMOS_PLUGINS__P__WHOLE": "0"}))
     assert caught.value.what == f"plugins.p.text = 1 in {found}: must be text."
     assert caught.value.why == "plugins.p.whole = 0 in LLMOS_PLUGINS__P__WHOLE: must be at least 1."
+
+
+@dataclass(slots=True)
+class Key:
+    secret: SecretStr
+
+
+class Guarded(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, SecretStr]
+
+    left_out: SecretStr = Field(default=SecretStr("one"), exclude=True)
+    written: Annotated[SecretStr, PlainSerializer(lambda _: "hidden")] = SecretStr("two")
+    keys: dict[str, list[Key]] = Field(default_factory=lambda: {"a": [Key(SecretStr("three"))]})
+
+    @computed_field
+    def made(self) -> SecretStr:
+        return SecretStr("four")
+
+
+class Dumps(BaseModel):
+    inner: Guarded = Guarded(more="five")
+
+    @model_serializer
+    def dump(self) -> str:
+        return "nothing"
+
+
+def test_secrets_are_found_that_no_dump_holds() -> None:
+    assert sorted(secrets_of(Dumps())) == ["five", "four", "one", "three", "two"]

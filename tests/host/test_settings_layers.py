@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from typing_extensions import TypedDict
 
 from llmos_core import LLMOS, OWN, SettingsError, hookimpl, load_settings, user_file
-from llmos_core.host.settings_file import merged
+from llmos_core.host.settings import plugin_settings
+from llmos_core.host.settings_file import choices, merged
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +126,57 @@ def test_a_found_file_above_is_no_users_own(own: Path, found: Path, monkeypatch:
     monkeypatch.chdir(found.parent / "below")
     with pytest.raises(SettingsError, match="stands in the wrong file"):
         settings_of_plugin()
+
+
+OwnText = Annotated[str, Field(json_schema_extra=OWN)]
+
+
+@pydantic_dataclass
+class Checked:
+    command: str = Field(default="", json_schema_extra=OWN)
+
+
+@dataclass
+class Plain:
+    command: OwnText = ""
+
+
+@dataclass(slots=True)
+class Slim:
+    command: str = Field(default="", json_schema_extra=OWN)
+
+
+class Typed(TypedDict):
+    command: NotRequired[OwnText]
+
+
+@pytest.mark.parametrize("inner", [Checked, Plain, Slim, Typed])
+@pytest.mark.parametrize("table", ['server.command = "evil"', 'many = [{command = "evil"}]', 'by.x.command = "evil"'])
+def test_a_setting_of_ones_own_in_a_dataclass_or_dictionary(found: Path, own: Path, inner: Any, table: str) -> None:
+    kind = create_model("Kind", server=(inner | None, None), many=(list[inner], []), by=(dict[str, inner], {}))
+    text = f"[plugins.g]\n{table}"
+    found.write_text(text)
+    with pytest.raises(SettingsError, match=r"in the wrong file: plugins\.g\..*command"):
+        plugin_settings(kind, "g", load_settings(environ={}))
+    found.unlink()
+    own.write_text(text)
+    assert "evil" in str(plugin_settings(kind, "g", load_settings(environ={})))
+
+
+@pytest.mark.parametrize("text", ["choose = 3", "choose.plugins = 3", 'choose.tools = ["a"]'])
+def test_choices_that_are_none(found: Path, text: str) -> None:
+    found.write_text(text)
+    with pytest.raises(SettingsError, match=r"choose in .*llmos\.toml: must say by kind and name"):
+        choices()
+
+
+def test_the_nearer_choice_wins(found: Path, own: Path) -> None:
+    own.write_text('choose.tools = {A = "mine", B = "mine"}')
+    found.write_text('choose.tools.A = "theirs"')
+    assert choices() == {"tools": {"A": "theirs", "B": "mine"}}
+
+
+def test_a_plugin_is_not_waited_for_longer_than_an_hour(found: Path) -> None:
+    found.write_text("limits.plugin_timeout_s = inf")
+    with pytest.raises(SettingsError, match="must be at most 3600"):
+        load_settings(environ={})

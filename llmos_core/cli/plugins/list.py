@@ -13,7 +13,7 @@ from llmos_core.cli.plugins.names import complete_plugins, one_plugin
 from llmos_core.host.discovery import COMMAND_GROUP, Found, find
 from llmos_core.host.inventory import recall
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
-from llmos_core.host.settings_file import disabled_names, merged, read_settings
+from llmos_core.host.settings_file import choices, disabled_names
 
 _SIGNS = {"ok": None, "disabled": "bright_black", "incompatible": "yellow", "conflict": "yellow", "broken": "red"}
 
@@ -64,10 +64,8 @@ def list_plugins(workspace: str | None) -> list[Row]:
 
 def look(workspace: str | None) -> list[PluginInfo]:
     """All plugins, by metadata, settings and what the last boot saw."""
-    _, found, own = read_settings()
-    choose = merged(own, found).get("choose")
     local = workspace_root(workspace) / "plugins"
-    return recall(survey(disabled_names(), choose if isinstance(choose, dict) else {}, local))
+    return recall(survey(disabled_names(), choices(), local))
 
 
 def check_all(workspace: str | None) -> Sequence[PluginInfo]:

@@ -68,7 +68,7 @@ def enable(name: str, yes: bool, workspace: str | None) -> None:
 
 def _approve(found: Found, yes: bool) -> None:
     """Enable a file of the workspace, once its user said so."""
-    say(f"{printable(found.place)} (SHA-256 {found.version}...) will run with all that you may do.")
+    say(f"{printable(found.place)} (SHA-256 {found.digest}) will run with all that you may do.")
     if not yes and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("It was not enabled.", "There is no terminal to ask on.", "Read the file, then: --yes")
     if not yes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -221,6 +224,46 @@ def test_one_waits_for_the_other(llmos: Installed) -> None:
         _, err = process.communicate(timeout=170)
         assert process.returncode == 0, err
     assert sorted(recorded(llmos)) == names
+
+
+def test_archives_are_recorded_under_the_name_of_what_they_hold(llmos: Installed, tmp_path: Path) -> None:
+    archive = tmp_path / "main.zip"
+    for name in ("llmos-plugin-one", "llmos-plugin-two"):
+        folder(tmp_path / name / "top", name)
+        archive.unlink(missing_ok=True)
+        shutil.make_archive(str(archive.with_suffix("")), "zip", tmp_path / name / "top")
+        done = llmos("install", archive)
+        assert done.returncode == 0, done.stderr
+        assert recorded(llmos)[name] == {
+            "requirement": str(archive),
+            "source": str(archive),
+            "version": "1.0",
+            "editable": False,
+        }
+    assert sorted(recorded(llmos)) == ["llmos-plugin-one", "llmos-plugin-two"]
+    assert llmos("sync", "--dry-run").returncode == 0
+
+
+def test_what_a_killed_command_left_running_holds_the_others_up(llmos: Installed, tmp_path: Path) -> None:
+    mark = tmp_path / "building"
+    place = folder(tmp_path, "llmos-plugin-slow")
+    group = f"pathlib.Path({str(mark)!r}).write_text(f'{{os.getpgid(0)}}\\n')"
+    (place / "backend.py").write_text(f"import os, pathlib, time\n{group}\ntime.sleep(100)\n")
+    process = subprocess.Popen(llmos.command("install", place), cwd=llmos.home, env=llmos.environment, stdout=-3)
+    while not (mark.exists() and mark.read_text().endswith("\n")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    installer = int(mark.read_text())
+    handle = os.open(llmos.python.parent.parent, os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.killpg(installer, signal.SIGKILL)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # as soon as it ended
+        os.close(handle)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

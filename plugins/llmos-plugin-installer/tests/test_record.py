@@ -53,6 +53,8 @@ def test_what_requirements_ask_for(tmp_path: Path) -> None:
         ("https://example.org/llmos_plugin_hello-1.0-py3-none-any.whl", "is no requirement."),
         ("llmos-plugin-hello >= ", "llmos-plugin-hello >=  is no requirement."),
         ("llmos-plugin\x1b[31m", "is no requirement."),
+        ('llmos-plugin-hello ; python_version < "3"', "has a condition."),
+        ('hello @ https://example.org/hello.whl ; sys_platform == "none"', "has a condition."),
         ("", " is no requirement."),
         ("./nowhere", "There is no file or folder ./nowhere."),
         ("/etc/passwd", "/etc/passwd cannot be installed."),
@@ -73,7 +75,7 @@ def test_only_folders_are_editable(tmp_path: Path) -> None:
 
 def test_the_file_is_the_same_whatever_the_order(tmp_path: Path) -> None:
     entries = {
-        "llmos-plugin-b": Entry("llmos-plugin-b", 'llmos-plugin-b ; python_version > "3"', "index", False, "1.0"),
+        "llmos-plugin-b": Entry("llmos-plugin-b", "llmos-plugin-b[x] >=1", "index", False, "1.0"),
         "llmos-plugin-a": Entry("llmos-plugin-a", "./ä b", str(tmp_path / "ä b"), True, "2.0+x"),
         "llmos-plugin-c": Entry("llmos-plugin-c", "../c.whl", "/else/c.whl", False, "3"),
     }
@@ -107,6 +109,8 @@ GOOD = '[plugins.llmos-plugin-a]\nrequirement = "llmos-plugin-a"\nsource = "inde
         GOOD.replace('"1"', '""'),
         GOOD.replace('"1"', '"\\u001b[31m"'),
         GOOD.replace("[plugins.llmos-plugin-a]", "[plugins.LLMOS-Plugin-A]"),
+        GOOD.replace("llmos-plugin-a", "llmos-core"),
+        GOOD.replace("[plugins.llmos-plugin-a]", "[plugins.llmos-core]").replace('"index"', '"./x"'),
         GOOD.replace('"index"', '"./x.whl"').replace("[plugins.llmos-plugin-a]", '[plugins."-e x"]'),
     ],
 )
@@ -115,6 +119,31 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path, text: str) -> None:
     with pytest.raises(WorkspaceError, match="cannot be read"):
         update_record(tmp_path, {})
     assert (tmp_path / "plugins.toml").read_text() == text
+
+
+@pytest.mark.parametrize(("name", "version"), [("llmos-plugin-a", ""), ("llmos-plugin-a", "x y"), ("llmos-core", "1")])
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, name: str, version: str) -> None:
+    (tmp_path / "plugins.toml").write_text(GOOD)
+    with pytest.raises(WorkspaceError, match=f"^{name} cannot be recorded"):
+        update_record(tmp_path, {name: Entry(name, name, "index", False, version)})
+    assert (tmp_path / "plugins.toml").read_text() == GOOD
+
+
+@pytest.mark.slow
+def test_sync_never_replaces_the_core(llmos: Installed) -> None:
+    before = llmos.version("llmos-core")
+    folder(llmos.home / "workspace", "llmos-core", before)
+    false = GOOD.replace('"index"', '"./llmos-core"')
+    llmos.record.write_text(false.replace("[plugins.llmos-plugin-a]", "[plugins.llmos-core]"))
+    done = llmos("sync", "--yes")
+    assert done.returncode == 2
+    assert "ValueError: llmos-core is no plugin, and is never changed" in done.stderr
+    llmos.record.write_text(false)
+    done = llmos("sync", "--yes")
+    assert (done.returncode, done.stderr.splitlines()[-3]) == (1, "Error: llmos-core is no plugin."), done.stderr
+    assert llmos.record.read_text() == false
+    shadowed = llmos.python.parent.parent.glob("lib/*/site-packages/llmos_core*")
+    assert list(shadowed) == []
 
 
 @pytest.mark.slow

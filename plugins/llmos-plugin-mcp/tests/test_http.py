@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -131,3 +132,58 @@ def test_it_is_listed_over_http(address: str) -> None:
     assert isinstance(look, Listing)
     assert "add" in [tool.name for tool in look.tools]
     assert Path(SERVER).exists()
+
+
+class NoFarewell(BaseHTTPRequestHandler):
+    """Answers all but the request that ends a session."""
+
+    released: ClassVar[threading.Event] = threading.Event()
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        version = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
+        results = {
+            "initialize": {**version, "serverInfo": {"name": "x", "version": "1"}},
+            "tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]},
+        }
+        found = asked["method"] in results
+        reply = {"result": results[asked["method"]]} if found else {"error": {"code": -32601, "message": "no"}}
+        body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **reply}).encode() if "id" in asked else b""
+        self.send_response(200 if body else 202)
+        self.send_header("content-type", "application/json")
+        self.send_header("mcp-session-id", "a-session")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_response(405)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_DELETE(self) -> None:
+        self.released.wait(30)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+
+def test_a_server_that_lets_nobody_go_holds_nobody() -> None:
+    NoFarewell.released.clear()
+    looks: list[Any] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), NoFarewell) as http:
+        chosen = Server(url=f"http://127.0.0.1:{http.server_port}/mcp", timeout_s=20)
+        serving = threading.Thread(target=http.serve_forever)
+        looking = threading.Thread(target=lambda: looks.append(look_at({"web": chosen})["web"]))
+        serving.start()
+        looking.start()
+        try:
+            looking.join(15)
+            held = looking.is_alive()
+        finally:
+            NoFarewell.released.set()
+            looking.join()
+            http.shutdown()
+            serving.join()
+    assert not held
+    assert isinstance(looks[0], Listing), looks

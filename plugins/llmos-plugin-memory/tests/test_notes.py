@@ -82,3 +82,11 @@ async def test_a_fact_that_becomes_an_insight_moves(store: MarkdownNoteStore, tm
     await store.add(note("harbour", "It opens late.", kind="insight"))
     assert [path.parent.name for path in tmp_path.glob("*/*.md")] == ["insights"]
     assert await found(store, "nine") == []
+
+
+@pytest.mark.parametrize("head", ["[" * 5000, "since: 2024-02-30", "since: !!int ''", "since: !!timestamp x"])
+async def test_a_file_that_yaml_cannot_take_is_no_note(store: MarkdownNoteStore, tmp_path: Path, head: str) -> None:
+    await store.add(note("harbour", "It opens at nine."))
+    (tmp_path / "facts/odd.md").write_text(f"---\n{head}\n---\nIt opens at ten.\n")
+    assert await found(store, "opens") == ["harbour"]
+    assert [note.id async for note in store.scan()] == ["harbour"]

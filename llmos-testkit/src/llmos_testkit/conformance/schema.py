@@ -1,16 +1,19 @@
-"""JSON Schema of inputs: whether it is one, and an input that fits it."""
+"""JSON Schema of inputs: whether it is one, and an input that fits it. True and False are schemas, too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+Schema = Mapping[str, Any] | bool
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 _MADE: dict[str, Any] = {"string": "conformance", "integer": 1, "number": 1.0, "boolean": False, "null": None}
 
 
-def faults(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, path: str = "input") -> Iterator[str]:
+def faults(schema: Schema, root: Mapping[str, Any] | None = None, path: str = "input") -> Iterator[str]:
     """What is wrong with a schema, as far as a model's API minds."""
+    if isinstance(schema, bool):
+        return
     root = root or schema
     if "$ref" in schema and _resolved(schema, root) is None:
         yield f"{path}: {schema['$ref']} names nothing"
@@ -30,8 +33,10 @@ def faults(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, pat
         yield from faults(schema["items"], root, f"{path}[]")
 
 
-def sample(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
+def sample(schema: Schema, root: Mapping[str, Any] | None = None) -> Any:
     """A value that should fit a schema: its example or default, else the smallest that can be made of its type."""
+    if isinstance(schema, bool):
+        return _MADE["string"]
     root = root or schema
     for key in ("examples", "enum"):
         if schema.get(key):
@@ -54,7 +59,7 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
         properties = schema.get("properties", {})
         return {name: sample(properties.get(name, {}), root) for name in schema.get("required", ())}
     if kind == "array":
-        return [sample(schema.get("items") or {}, root)] * int(schema.get("minItems", 0))
+        return [sample(schema.get("items", True), root)] * int(schema.get("minItems", 0))
     return _bounded(_MADE.get(kind), schema)
 
 
@@ -70,8 +75,8 @@ def _bounded(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Schema | None:
     found: Any = root
     for part in str(schema["$ref"]).removeprefix("#/").split("/"):
         found = found.get(part) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping | bool) else None

@@ -28,10 +28,11 @@ def _files(package: str) -> list[Path]:
     from importlib.util import find_spec
 
     spec = find_spec(package)
-    if spec is None or spec.origin is None:
+    if spec is None:
         return []
-    path = Path(spec.origin)
-    return sorted(path.parent.rglob("*.py")) if spec.submodule_search_locations else [path]
+    if spec.submodule_search_locations is not None:  # also those of a package without __init__.py
+        return sorted(path for place in spec.submodule_search_locations for path in Path(place).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin else []
 
 
 def _imports(tree: ast.AST) -> Iterator[Import]:

@@ -123,7 +123,8 @@ class TraceStoreConformance(Conformance):
         for success in (True, True, False):
             await store.record(saved.trace_id, saved.version, "run-1", success)
         counted = await _only(store, saved)
-        assert counted.uses == 1, "counting one run twice must have no effect"
+        assert (counted.uses, counted.successes) == (1, 1), "counting one run twice must have no effect"
+        assert counted.last_success is True, "what one run first said counts"
 
     async def test_outcomes_belong_to_their_version(self, store: TraceStore) -> None:
         used, other = await store.save(trace(1)), await store.save(trace(2))

@@ -17,6 +17,7 @@ import sysconfig
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import invalidate_caches
 from importlib.util import find_spec
@@ -28,9 +29,7 @@ import importlib_metadata
 
 from llmos_core import LLMOSError, PluginError
 from llmos_core.commands import printable, say
-from llmos_plugin_installer.record import Entry, locked
-
-CORE = "llmos-core"
+from llmos_plugin_installer.record import CORE, Entry, locked
 
 _FAULTS = (
     (
@@ -60,6 +59,8 @@ _FAULTS = (
     ),
 )
 _PATIENCE_S = 10.0
+_lock: ContextVar[tuple[int, ...]] = ContextVar("_lock", default=())
+"""The descriptor of the lock on the environment, while it is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,12 @@ class Environment:
         """Change it while no other ``llmos`` does. SIGTERM ends that as Ctrl-C does."""
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with locked(Path(sys.prefix), lambda: say("Waiting for another installation to end ...")):
-                yield
+            with locked(Path(sys.prefix), lambda: say("Waiting for another installation to end ...")) as handle:
+                held = _lock.set((handle,))
+                try:
+                    yield
+                finally:
+                    _lock.reset(held)
         finally:
             invalidate_caches()
             signal.signal(signal.SIGTERM, before)
@@ -232,6 +237,7 @@ def _run(command: Sequence[str], verbose: bool, variables: Mapping[str, str] | N
         env={**os.environ, **variables},
         text=True,
         errors="replace",
+        pass_fds=_lock.get(),  # so that the lock is held as long as it runs, even when this process was killed
         start_new_session=True,  # so that all of it can be ended, and nothing of it can ask on the terminal
     ) as process:
         assert process.stdout is not None

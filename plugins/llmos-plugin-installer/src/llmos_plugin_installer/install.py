@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import click
 import importlib_metadata
 from packaging.utils import canonicalize_name
 
-from llmos_core import ExitCode, UsageError, WorkspaceError
+from llmos_core import ExitCode, PluginError, UsageError, WorkspaceError
 from llmos_core.commands import (
     PluginRow,
     complete_plugins,
@@ -24,8 +26,8 @@ from llmos_core.commands import (
     workspace_option,
     workspace_root,
 )
-from llmos_plugin_installer.environment import CORE, current
-from llmos_plugin_installer.record import FILE_NAME, Entry, read_record, update_record, wanted
+from llmos_plugin_installer.environment import current
+from llmos_plugin_installer.record import CORE, FILE_NAME, Entry, read_record, update_record, wanted
 
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show all that the installer says.")
 
@@ -66,13 +68,15 @@ def install(
       llmos plugins install -e ./llmos-plugin-hello
     """
     entries = [wanted(text, editable, any_name) for text in requirements]
-    _spare_core([entry.name for entry in entries])
+    spare_core([entry.name for entry in entries])
     root = None if dry_run or no_record else _opened(workspace)
     environment = current()
     say(f"{'Trying' if dry_run else 'Installing'} {', '.join(requirements)} with {environment.manager} ...")
     before = {(row["id"], row["version"]) for row in list_plugins(workspace)}
     with environment.changing():
         came = environment.install(entries, upgrade=upgrade, dry_run=dry_run, verbose=verbose)
+        if not dry_run:
+            entries = arrived(entries, came)
         if root:
             keep(root, entries)
     if dry_run:
@@ -109,7 +113,7 @@ def uninstall(names: Sequence[str], yes: bool, verbose: bool, workspace: str | N
     root = workspace_root(workspace)
     recorded = read_record(root)
     doomed = list(dict.fromkeys(_distribution(name, recorded, workspace) for name in names))
-    _spare_core(doomed)
+    spare_core(doomed)
     there = [name for name in doomed if version_of(name)]
     if there and not yes and sys.stdin.isatty():
         click.confirm(f"Remove {', '.join(there)}?", abort=True, err=True)
@@ -117,6 +121,11 @@ def uninstall(names: Sequence[str], yes: bool, verbose: bool, workspace: str | N
     if environment:
         with environment.changing():
             environment.uninstall(there, verbose=verbose)
+    if left := [name for name in there if version_of(name)]:
+        why = "It lies outside this environment, where the installer changes nothing."
+        raise PluginError(
+            f"{', '.join(left)} is still installed.", why, "Remove it with what put it there, or disable it."
+        )
     gone = sorted(recorded.keys() & set(doomed))
     if gone:
         update_record(root, {}, gone)
@@ -127,12 +136,41 @@ def uninstall(names: Sequence[str], yes: bool, verbose: bool, workspace: str | N
         click.echo(f"Removed {name}." if name in there else f"{name} was not installed; the record is rid of it.")
 
 
+def arrived(entries: Iterable[Entry], came: Iterable[str]) -> list[Entry]:
+    """What of this is installed now: under its own name, which need not be that of its archive, and in its version.
+
+    ``came`` is what the installer named. Raises PluginError for what was llmos-core itself.
+    """
+    places = _places({canonicalize_name(line.partition(" ")[0]) for line in came})
+    found = [replace(entry, name=places.get(entry.source, entry.name)) for entry in entries]
+    if any(entry.name == CORE for entry in found):
+        fix = f"Install {CORE} again, with what installed it: pip, pipx or uv."
+        raise PluginError(f"What was installed is {CORE} itself.", "The name of the archive did not say so.", fix)
+    there = [replace(entry, version=version) for entry in found if (version := version_of(entry.name))]
+    for entry in found:
+        if not version_of(entry.name):
+            say(printable(f"Warning: {entry.requirement} is not recorded: no distribution {entry.name} is installed."))
+    return there
+
+
+def _places(came: Collection[str]) -> dict[str, str]:
+    """The names of the distributions that were installed from a path, by that path (PEP 610): what came just now goes
+    before what came from there earlier.
+    """
+    places: dict[str, str] = {}
+    for distribution in sorted(importlib_metadata.distributions(), key=lambda d: canonicalize_name(d.name) in came):
+        url = json.loads(distribution.read_text("direct_url.json") or "{}").get("url", "")
+        if url.startswith("file:"):
+            places[unquote(urlsplit(url).path)] = canonicalize_name(distribution.name)
+    return places
+
+
 def keep(root: Path, entries: Iterable[Entry]) -> None:
-    """Record what was installed, in the version that it has now. What a path brought stays recorded with that path
-    while asking for its name brings no other version.
+    """Record what arrived. What a path brought stays recorded with that path while asking for its name brings no other
+    version.
     """
     recorded = read_record(root)
-    now = {entry.name: replace(entry, version=version_of(entry.name)) for entry in entries}
+    now = {entry.name: entry for entry in entries}
     same = {
         name
         for name in recorded.keys() & now.keys()
@@ -170,7 +208,8 @@ def _opened(workspace: str | None) -> Path:
     return root
 
 
-def _spare_core(names: Collection[str]) -> None:
+def spare_core(names: Collection[str]) -> None:
+    """Raises UsageError if llmos-core is among the names."""
     if CORE in names:
         fix = "Upgrade or remove it with what installed it: pip, pipx or uv."
         raise UsageError(f"{CORE} is no plugin.", "It is what runs this command, which does not change it.", fix)

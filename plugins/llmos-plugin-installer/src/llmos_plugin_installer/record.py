@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from llmos_core import UsageError, WorkspaceError, write_atomic
 
+CORE = "llmos-core"
 FILE_NAME = "plugins.toml"
 _HEAD = "# What `llmos plugins install` installed. `llmos plugins sync` installs what of it is missing.\n"
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
@@ -75,6 +76,9 @@ def wanted(text: str, editable: bool = False, any_name: bool = False) -> Entry:
     except InvalidRequirement as error:
         fix = "Write NAME, NAME>=1.0, NAME @ URL, or the path of a wheel or folder with a / in it."
         raise UsageError(f"{text} is no requirement.", str(error).partition("\n")[0], fix) from error
+    if requirement.marker:
+        why = "What follows the ; says where it is to be installed, and you are asking for it here."
+        raise UsageError(f"{text} has a condition.", why, f"Leave out: ; {requirement.marker}")
     name = canonicalize_name(requirement.name)
     if editable:
         raise UsageError(f"{text} is no folder.", "--editable is for folders.", f"If it is one, write ./{text}")
@@ -112,14 +116,18 @@ def read_record(root: Path) -> dict[str, Entry]:
     """What is recorded in a workspace, by name. Raises WorkspaceError for a file that is no record."""
     path = root / FILE_NAME
     try:
-        tables = tomllib.loads(path.read_text("utf-8")).get("plugins", {})
-        return {name: _entry(name, table, root.resolve()) for name, table in tables.items()}
+        return _entries(path.read_text("utf-8"), root)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         why = error.what if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         fix = "Correct it, or move it away: installing begins a new one."
         raise WorkspaceError(f"The record {path} cannot be read.", why, fix) from error
+
+
+def _entries(text: str, root: Path) -> dict[str, Entry]:
+    tables = tomllib.loads(text).get("plugins", {})
+    return {name: _entry(name, table, root.resolve()) for name, table in tables.items()}
 
 
 def _entry(name: str, table: dict[str, Any], root: Path) -> Entry:
@@ -129,6 +137,8 @@ def _entry(name: str, table: dict[str, Any], root: Path) -> Entry:
         str(value).isprintable() for value in table.values()
     ):
         raise ValueError(f"{name} must have the texts requirement, source and version, and editable")
+    if name == CORE:
+        raise ValueError(f"{CORE} is no plugin, and is never changed")
     entry = Entry(name, **table)
     if entry.is_path:
         entry = replace(entry, source=os.path.normpath(root / table["source"]))
@@ -143,7 +153,13 @@ def update_record(root: Path, added: Mapping[str, Entry], removed: Collection[st
     with locked(root):
         entries = {name: entry for name, entry in read_record(root).items() if name not in removed}
         entries |= added
-        write_atomic(root / FILE_NAME, "\n".join([_HEAD, *_lines(entries.values(), root.resolve())]).encode())
+        text = "\n".join([_HEAD, *_lines(entries.values(), root.resolve())])
+        try:
+            _entries(text, root)
+        except (ValueError, UsageError) as error:
+            why = error.what if isinstance(error, UsageError) else str(error)
+            raise WorkspaceError(f"{', '.join(added)} cannot be recorded in {root / FILE_NAME}.", why) from error
+        write_atomic(root / FILE_NAME, text.encode())
 
 
 def _lines(entries: Collection[Entry], root: Path) -> Iterator[str]:
@@ -157,8 +173,11 @@ def _lines(entries: Collection[Entry], root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def locked(directory: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a directory against others that would hold it; ``waiting`` is called if one does."""
+def locked(directory: Path, waiting: Callable[[], object] | None = None) -> Iterator[int]:
+    """Hold a directory against others that would hold it; ``waiting`` is called if one does.
+
+    Gives the descriptor: a process that inherits it holds the directory until it ends.
+    """
     handle = os.open(directory, os.O_RDONLY)
     try:
         try:
@@ -167,6 +186,6 @@ def locked(directory: Path, waiting: Callable[[], object] | None = None) -> Iter
             if waiting:
                 waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)

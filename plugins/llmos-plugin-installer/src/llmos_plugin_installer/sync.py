@@ -19,8 +19,8 @@ from llmos_core.commands import (
     workspace_root,
 )
 from llmos_plugin_installer.environment import current
-from llmos_plugin_installer.install import keep, verbose_option, version_of
-from llmos_plugin_installer.record import FILE_NAME, Entry, read_record
+from llmos_plugin_installer.install import arrived, keep, spare_core, verbose_option, version_of
+from llmos_plugin_installer.record import FILE_NAME, Entry, read_record, wanted
 
 
 class _NotAskedError(LLMOSError):
@@ -87,8 +87,9 @@ def _restored(entries: Sequence[Entry], root: Path, verbose: bool) -> Iterator[L
                 if entry.is_path and not Path(entry.source).exists():
                     fix = "Bring it back, or install another and so record that."
                     raise PluginError(f"{entry.name} could not be installed.", f"{entry.source} is not there.", fix)
-                environment.install([entry.pinned()], verbose=verbose)
-                keep(root, [entry])
+                spare_core([entry.name, *([wanted(entry.source).name] if entry.is_path else [])])
+                came = environment.install([entry.pinned()], verbose=verbose)
+                keep(root, arrived([entry], came))
                 yield None
             except LLMOSError as error:
                 print_error(error)

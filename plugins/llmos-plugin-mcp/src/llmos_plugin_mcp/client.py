@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -25,8 +25,12 @@ from llmos_plugin_mcp.settings import Server, environment, headers, secrets
 from llmos_plugin_mcp.stdio import GOES_S, ServerProcess, started
 
 _MOST_TOOLS = 1_000
-_TAIL_BYTES = 4_096
+_LONGEST_DESCRIPTION = 20_000
+_READ_BYTES = 1 << 20
+_TAIL_CHARS = 4_096
 _TAIL_LINES = 5
+_CLOSED = "Connection closed"
+"""What the ``mcp`` package says of a connection that ended; what else has its code, a server said."""
 
 for _name in ("client", "mcp"):  # what these loggers tell becomes our errors; on a terminal it would be told twice
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -55,11 +59,14 @@ class Connection:
 
     async def until_broken(self) -> None:
         """Returns never; raises LLMOSError when the server cannot be spoken to any more."""
-        await self.broken.wait()
+        try:
+            await self.broken.wait()
+        finally:
+            self.broken.set()  # a transport that fails cancels this, before any call hears of it
         if self._process is not None:
             code = await self._process.exit_code()
             told = "It closed its output." if code is None else f"It ended with the exit code {code}."
-            self._ending = self.redacted(_with_last_words(told, self._log))
+            self._ending = _with_last_words(told, self._log, self._secrets)
         raise LLMOSError(f"The MCP server {self._name} is gone.", self._ending)
 
     def check(self, kept: Definition) -> None:
@@ -83,20 +90,21 @@ class Connection:
         except TimeoutError as error:
             raise self._failed(tool, f"It gave no answer within {self._server.timeout_s:g} s.") from error
         except (MCPError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            if not isinstance(error, MCPError) or error.code == CONNECTION_CLOSED or self.broken.is_set():
+            # The code of a closed connection is no proof of one: servers use it for errors of their own.
+            if not isinstance(error, MCPError) or self.broken.is_set():
                 self.broken.set()
                 await self.gone.wait()
                 raise self._failed(tool, self._ending) from error
             raise self._failed(tool, f"It answered: {error}") from error
         except (RuntimeError, ValidationError) as error:
-            raise self._failed(tool, f"Its answer cannot be used: {error}") from error
+            raise self._failed(tool, f"Its answer cannot be used: {_words(error)}") from error
 
     def redacted(self, text: str) -> str:
         """The text without the secrets of the settings."""
         return _without(text, self._secrets)
 
     def _failed(self, tool: str, why: str) -> LLMOSError:
-        return LLMOSError(f"The MCP server {self._name} failed at {tool}.", self.redacted(_short(why)))
+        return LLMOSError(f"The MCP server {self._name} failed at {tool}.", _short(self.redacted(why)))
 
     async def list_tools(self) -> None:
         """Ask what the server offers now."""
@@ -106,15 +114,15 @@ class Connection:
             page = await self._client.list_tools(cursor=cursor)
             tools += page.tools
             cursor = page.next_cursor
-            if cursor is None:
-                break
             if len(tools) > _MOST_TOOLS:
                 raise LLMOSError(f"The MCP server {self._name} has more than {_MOST_TOOLS} tools.")
+            if cursor is None:
+                break
         if self._process is not None:
             self._process.patience_s = GOES_S
         info = self._client.server_info
         self.listing = await to_thread.run_sync(
-            _listing, self._name, f"{info.name} {info.version}".strip() if info else "", tools
+            _listing, self._name, f"{info.name} {info.version}".strip() if info else "", tools, self.redacted
         )
 
 
@@ -148,7 +156,9 @@ async def _client(name: str, server: Server, log: IO[bytes]) -> AsyncIterator[Co
             patience = Timeout(None, connect=min(server.timeout_s, 30.0))
             http = AsyncClient(headers=headers(name, server, os.environ), timeout=patience)
             await stack.enter_async_context(http)
-            client = Client(streamable_http_client(server.url, http_client=http), mode="auto", cache=None)
+            # The request that ends a session has no deadline: a server that never answers it would hang us.
+            transport = streamable_http_client(server.url, http_client=http, terminate_on_close=False)
+            client = Client(transport, mode="auto", cache=None)
             yield Connection(name, server, await stack.enter_async_context(client), log)
             return
         # A server may end at a question that it does not know: it is greeted in the way that all know.
@@ -174,7 +184,7 @@ def _is_newer(error: BaseException) -> bool:
     return isinstance(error, MCPError) and error.code in (METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION)
 
 
-def _listing(name: str, about: str, tools: Iterable[Tool]) -> Listing:
+def _listing(name: str, about: str, tools: Iterable[Tool], redacted: Callable[[str], str]) -> Listing:
     """The tools as they are kept; what cannot be used is told apart."""
     usable: dict[str, Definition] = {}
     refused: dict[str, str] = {}
@@ -182,12 +192,14 @@ def _listing(name: str, about: str, tools: Iterable[Tool]) -> Listing:
         if tool.name in usable or tool.name in refused:
             usable.pop(tool.name, None)
             refused[tool.name] = "the server has two tools of this name"
+        elif len(tool.description or "") > _LONGEST_DESCRIPTION:
+            refused[tool.name] = f"its description is longer than {_LONGEST_DESCRIPTION} characters"
         elif (reason := why_unusable(tool.input_schema)) is not None:
-            refused[tool.name] = reason
+            refused[tool.name] = _short(redacted(reason))
         else:
             usable[tool.name] = _definition(tool)
     now = datetime.now(UTC)
-    return Listing(server=name, about=about, listed_at=now, tools=tuple(usable.values()), refused=refused)
+    return Listing(server=name, about=redacted(about), listed_at=now, tools=tuple(usable.values()), refused=refused)
 
 
 def _definition(tool: Tool) -> Definition:
@@ -203,15 +215,18 @@ def _definition(tool: Tool) -> Definition:
 
 def _unusable(name: str, why: str, known: Sequence[str], log: IO[bytes]) -> LLMOSError:
     fix = f"Correct [plugins.mcp.servers.{name}], then: llmos mcp refresh {name}"
-    return LLMOSError(f"The MCP server {name} cannot be used.", _without(_with_last_words(why, log), known), fix)
+    return LLMOSError(f"The MCP server {name} cannot be used.", _with_last_words(why, log, known), fix)
 
 
-def _with_last_words(why: str, log: IO[bytes]) -> str:
-    """The reason, and the last lines that the server wrote to its standard error."""
+def _with_last_words(why: str, log: IO[bytes], known: Sequence[str]) -> str:
+    """The reason, and the last lines that the server wrote to its standard error, without the secrets."""
+    why = _short(_without(why, known))
     size = os.fstat(log.fileno()).st_size
-    data = os.pread(log.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES))
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
-    tail = " | ".join(lines[-_TAIL_LINES:])
+    text = os.pread(log.fileno(), _READ_BYTES, max(0, size - _READ_BYTES)).decode("utf-8", "replace")
+    if size > _READ_BYTES:
+        text = text.partition("\n")[2]  # a line cut at its start may begin with a part of a secret
+    lines = [line.strip() for line in _without(text, known).splitlines() if line.strip()]
+    tail = " | ".join(lines[-_TAIL_LINES:])[-_TAIL_CHARS:]
     return f"{why.rstrip('.')}. Its last words: {tail}." if tail else why
 
 
@@ -223,13 +238,21 @@ def _leaf(error: BaseException) -> BaseException:
 
 
 def _told(error: BaseException) -> str:
-    if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED:
+    if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED and str(error) == _CLOSED:
         return "It ended before it was ready."
     if isinstance(error, FileNotFoundError):
         return f"There is no {error.filename}."
     if isinstance(error, MCPError):
-        return f"It answered: {_short(str(error))}"
-    return _short(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return f"It answered: {error}"
+    return f"{type(error).__name__}: {' '.join(_words(error).split())}"
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; of an answer of the wrong form without the answer, which it would quote in part."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
 
 
 def _short(text: str) -> str:

@@ -190,7 +190,7 @@ def _about(name: str, server: Server) -> dict[str, Any]:
         "about": listing.about if listing else None,
         "listed_at": listing.listed_at.isoformat() if listing else None,
         "command": server.place if server.command else None,
-        "url": server.url,
+        "url": server.place if server.url else None,
         "error": " ".join(str(error).split()) if error and not listing else None,
     }
 

@@ -32,15 +32,31 @@ def tool_result(answer: CallToolResult, redacted: Callable[[str], str], limit: i
     told by a digest, so that a replay whose answer differs there differs too.
     """
     parts = [_text(block) for block in answer.content]
-    structured = answer.structured_content
+    structured = redacted_value(answer.structured_content, redacted)
     if structured is not None and not parts:
         parts = [json.dumps(structured, ensure_ascii=False)]
     output, cut = _shortened(redacted("\n".join(parts)) or NO_CONTENT, limit)
     data: dict[str, Any] = {"truncated": True} if cut else {}
     if structured is not None:
-        text = redacted(json.dumps(structured))
-        data["structured"] = json.loads(text) if len(text) <= limit else f"[{len(text)} characters left out]"
+        size = len(json.dumps(structured))
+        data["structured"] = structured if size <= limit else f"[{size} characters left out]"
     return ToolResult(output=output, is_error=answer.is_error, data=data)
+
+
+def redacted_value(value: Any, redacted: Callable[[str], str]) -> Any:
+    """A JSON value whose texts, keys and numbers are redacted, each before it is escaped."""
+    match value:
+        case str():
+            return redacted(value)
+        case list():
+            return [redacted_value(each, redacted) for each in value]
+        case dict():
+            return {redacted(key): redacted_value(each, redacted) for key, each in value.items()}
+        case int() | float():
+            text = json.dumps(value)
+            return value if (shown := redacted(text)) == text else shown
+        case _:
+            return value
 
 
 def _text(block: Any) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from llmos_plugin_mcp.limits import beyond
+
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator  # type: ignore[import-untyped]
 
@@ -56,8 +58,10 @@ def why_unusable(schema: Mapping[str, Any]) -> str | None:
         return "its input is no object"
     properties = schema.get("properties", {})
     try:
+        if (reason := beyond(schema)) is not None:
+            return reason
         _validator(schema).check_schema(schema)
-    except (SchemaError, RecursionError) as error:
+    except (SchemaError, RecursionError, ArithmeticError, ValueError) as error:
         return f"its schema is wrong: {_short(str(getattr(error, 'message', error)))}"
     if odd := [name for name in properties if not _PROPERTY.fullmatch(name)]:
         return f"the name of an argument is not of the form that models take: {_short(odd[0])}"
@@ -79,7 +83,8 @@ def _faults(schema: Mapping[str, Any], value: object) -> list[tuple[tuple[str | 
 
     try:
         errors = sorted(_validator(schema).iter_errors(value), key=relevance)
-    except (Unresolvable, RecursionError, re.error) as error:
+    except (Unresolvable, RecursionError, ArithmeticError, ValueError, re.error) as error:
+        # Numbers too large to divide or to print are among them: the input may be as wrong as the schema.
         return [((), f"the schema of this tool cannot be used: {_short(str(error))}")]
     return [(tuple(error.absolute_path), _short(error.message)) for error in errors[:_MOST_ERRORS]]
 

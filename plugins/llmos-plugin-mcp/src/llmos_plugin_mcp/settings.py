@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -14,6 +16,7 @@ from llmos_core import OWN, LLMOSError
 
 _URL = r"^https?://[^/\s?#@]+(/[^\s#]*)?$"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SCHEME = re.compile(r"(?:bearer|basic|token)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _PASSED_ON = frozenset(
     {
         *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"),
@@ -102,7 +105,9 @@ class Server(BaseModel):
     @property
     def place(self) -> str:
         """What is started, or spoken to; without secrets."""
-        return self.url or " ".join((self.command or "", *self.args))
+        if self.url is not None:
+            return self.url.partition("?")[0]
+        return " ".join((self.command or "", *self.args))
 
 
 class McpSettings(BaseModel):
@@ -143,8 +148,22 @@ def _filled(name: str, values: Mapping[str, SecretStr], source: Mapping[str, str
 
 
 def secrets(server: Server, source: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of ``env`` and ``headers``, and of the variables in them, that no result may show; longest first."""
+    """What no result may show, longest first.
+
+    The values of ``env`` and ``headers``, of the variables in them and of the query of ``url``: as they are, and as an
+    answer may hold them (a line of them, escaped as in JSON or Python, without the word before a token).
+    """
     given = [secret.get_secret_value() for secret in (*server.env.values(), *server.headers.values())]
     used = {name: source[name] for text in given for name in _VARIABLE.findall(text) if name in source}
     values = {_VARIABLE.sub(lambda match: used.get(match[1], ""), text) for text in given} | set(used.values())
-    return tuple(sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))
+    query = urlsplit(server.url or "").query
+    values |= {query, *(value for _, value in parse_qsl(query))}
+    forms = {form for value in values for form in _forms(value) if len(form) >= _SHORTEST_SECRET}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _forms(value: str) -> Iterator[str]:
+    token = _SCHEME.fullmatch(value.strip())
+    for text in {value, *value.splitlines(), *(token.groups() if token else ())}:
+        for each in (text, text.strip()):
+            yield from (each, repr(each)[1:-1], json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1])

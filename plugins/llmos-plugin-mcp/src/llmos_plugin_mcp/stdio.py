@@ -33,6 +33,8 @@ GOES_S = 2.0
 _NEVER_READY_S = 0.5
 """The same for one that was never ready."""
 _REAP_S = 2.0
+_LONGEST_LOG = 1 << 20
+"""How many bytes of standard error are kept; of more, the last half."""
 _POLL_S = 0.01
 
 _Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
@@ -44,9 +46,10 @@ class ServerProcess:
     ``ended`` is set when it says nothing any more. ``patience_s`` is how long it may take to end.
     """
 
-    def __init__(self, process: Process, output: int, log: IO[bytes]) -> None:
+    def __init__(self, process: Process, output: int, errors: int, log: IO[bytes]) -> None:
         self._process = process
         self._output = output
+        self._errors = errors
         self._log = log
         self.ended = anyio.Event()
         self.patience_s = _NEVER_READY_S
@@ -55,7 +58,26 @@ class ServerProcess:
         """The exit code of a process that has just ended; None if it runs on."""
         with move_on_after(1.0):
             await self._process.wait()
+        self.keep_errors()
         return self._process.returncode
+
+    def keep_errors(self) -> bool:
+        """Keep what is there of its standard error; False at its end. No more than a log may hold at once."""
+        for _ in range(_LONGEST_LOG // _CHUNK):
+            try:
+                chunk = os.read(self._errors, _CHUNK)
+            except BlockingIOError:
+                return True
+            if not chunk:
+                return False
+            _keep(chunk, self._log)
+        return True
+
+    async def keep_errors_until(self, end: CancelScope) -> None:
+        """Keep its standard error until it ends or ``end`` is cancelled: a full pipe would stop it."""
+        with end:
+            while self.keep_errors():
+                await wait_readable(self._errors)
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[_Streams]:
@@ -83,14 +105,14 @@ class ServerProcess:
                             await self._hear(line, heard)
                     elif len(buffer) > _LONGEST_MESSAGE:
                         break
+                self.ended.set()  # before the calls that wait hear of it
         self.ended.set()
 
     async def _hear(self, line: bytes, heard: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         try:
             message = jsonrpc_message_adapter.validate_json(line, by_name=False)
         except ValueError:
-            self._log.write(line[:1_000] + b"\n")  # a banner, say: it is no message, but may explain something
-            self._log.flush()
+            _keep(line[:1_000] + b"\n", self._log)  # a banner, say: it is no message, but may explain something
             return
         await heard.send(SessionMessage(message))
 
@@ -117,23 +139,51 @@ async def started(
     """
     # Our own pipe: waiting for a process of asyncio waits for pipes too, which a child of it may hold open.
     reader, writer = os.pipe()
+    errors, error_writer = os.pipe()
     try:
         os.set_blocking(reader, False)
+        os.set_blocking(errors, False)
         try:
             with CancelScope(shield=True):  # a half-started process would have no owner
                 process = await open_process(
-                    command, stdin=subprocess.PIPE, stdout=writer, stderr=log, env=env, cwd=cwd, start_new_session=True
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=writer,
+                    stderr=error_writer,
+                    env=env,
+                    cwd=cwd,
+                    start_new_session=True,
                 )
         finally:
             os.close(writer)
-        server = ServerProcess(process, reader, log)
-        try:
-            yield server
-        finally:
-            with CancelScope(shield=True):
-                await _end(process, server.patience_s)
+            os.close(error_writer)
+        server = ServerProcess(process, reader, errors, log)
+        keeping = CancelScope(shield=True)
+        async with create_task_group() as tasks:
+            tasks.start_soon(server.keep_errors_until, keeping)
+            try:
+                yield server
+            finally:
+                with CancelScope(shield=True):
+                    await _end(process, server.patience_s)
+                keeping.cancel()
+                server.keep_errors()
     finally:
         os.close(reader)
+        os.close(errors)
+
+
+def _keep(text: bytes, log: IO[bytes]) -> None:
+    """Add to a log, which keeps its last half where it grows too long."""
+    log.seek(0, os.SEEK_END)
+    if log.tell() + len(text) > _LONGEST_LOG:
+        log.seek(-min(log.tell(), _LONGEST_LOG // 2), os.SEEK_END)
+        rest = log.read()
+        log.seek(0)
+        log.truncate()
+        log.write(rest)
+    log.write(text)
+    log.flush()
 
 
 async def _end(process: Process, goes_s: float) -> None:

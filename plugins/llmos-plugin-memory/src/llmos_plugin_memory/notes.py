@@ -174,7 +174,6 @@ def _render(note: Note) -> bytes:
 def _read(path: Path) -> Note | None:
     """The note in a file; None where none is there, or where what is there is no note (any more)."""
     import yaml
-    from pydantic import ValidationError
 
     try:
         # Not split into lines: a note may hold any character that Python takes for the end of one.
@@ -183,5 +182,5 @@ def _read(path: Path) -> Note | None:
         if start or not isinstance(fields, dict):
             return None
         return Note.model_validate({"id": path.stem, **fields, "text": text.removesuffix("\n")})
-    except (OSError, ValueError, ValidationError, yaml.YAMLError):
+    except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError):
         return None
