@@ -101,7 +101,7 @@ def choose_model(models: Mapping[str, ModelProvider], wanted: str | None) -> Mod
 
 
 def _memory(host: Host, settings: Settings) -> MemoryBackend | None:
-    """The backend that the settings choose, else the only one. Raises SettingsError where that is not one."""
+    """The backend that the settings choose, else the first by name, which is told where there are others."""
     backends = _values(host.collect("llmos_memory_backends", MemoryBackend))
     if settings.memory is not None and settings.memory not in backends:
         known = ", ".join(backends) or "none"
@@ -109,9 +109,9 @@ def _memory(host: Host, settings: Settings) -> MemoryBackend | None:
             f"There is no memory backend {settings.memory}.", f"There are: {known}.", "Change `memory`."
         )
     if settings.memory is None and len(backends) > 1:
-        both = " and ".join(sorted(backends))
-        fix = f'Choose in your settings: memory = "{min(backends)}"'
-        raise SettingsError("There is more than one memory backend.", f"They are {both}.", fix)
+        both, first = " and ".join(sorted(backends)), min(backends)
+        told = f'There is more than one memory backend, {both}: {first} is used. Choose: memory = "{first}"'
+        host.faults.append(told)
     return backends[settings.memory or min(backends)] if backends else None
 
 

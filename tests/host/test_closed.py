@@ -248,16 +248,16 @@ class Backend:
         return MemoryTraceStore()
 
 
-def test_of_two_memories_none_is_taken_by_its_name(tmp_path: Path) -> None:
+def test_of_two_memories_it_is_told_which_is_taken(tmp_path: Path) -> None:
     class Memories:
         @hookimpl
         def llmos_memory_backends(self) -> list[Any]:
             return [Backend("a"), Backend("b")]
 
-    with pytest.raises(SettingsError, match="more than one memory backend"):
-        LLMOS(tmp_path, settings=SettingsFile(), discover=False, plugins={"m": Memories()})
+    system = LLMOS(tmp_path, settings=SettingsFile(), discover=False, plugins={"m": Memories()})
+    assert system.host.faults == ['There is more than one memory backend, a and b: a is used. Choose: memory = "a"']
     chosen = SettingsFile(settings=Settings(memory="b"))
-    LLMOS(tmp_path, settings=chosen, discover=False, plugins={"m": Memories()})
+    assert LLMOS(tmp_path, settings=chosen, discover=False, plugins={"m": Memories()}).host.faults == []
 
 
 async def test_a_provider_that_cannot_name_its_credentials_is_not_used() -> None:
