@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,7 +22,8 @@ from .installing import Installed, folder, wheel
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+INSTALLER = "llmos-plugin-installer"
 HELLO = "llmos-plugin-hello"
 
 Run = Callable[..., str]
@@ -38,11 +40,14 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cores(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """Directories that hold llmos-core as it is, and as its next version."""
+    """Directories that hold the installer, and llmos-core as it is and as its next version."""
     now, later = tmp_path_factory.mktemp("now"), tmp_path_factory.mktemp("later")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(now), str(ROOT)]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    [built] = now.iterdir()
+    for folder_of_it in (ROOT, ROOT / "plugins" / INSTALLER):
+        build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(now), str(folder_of_it)]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    [built] = now.glob("llmos_core-*")
+    [installer] = now.glob("llmos_plugin_installer-*")
+    shutil.copy(installer, later)
     version = built.name.split("-")[1]
     with zipfile.ZipFile(built) as old, zipfile.ZipFile(later / built.name.replace(version, "0.1.99"), "w") as new:
         for name in old.namelist():
@@ -81,20 +86,21 @@ def installed(run: Run, tmp_path: Path, prefix: Path) -> Installed:
 
 def by_uv(run: Run, tmp_path: Path) -> Path:
     run("uv", "venv", "-q", "--python", sys.executable, tmp_path / "bare")
-    run("uv", "pip", "install", "-q", "--python", tmp_path / "bare" / "bin" / "python", "llmos-core")
+    run("uv", "pip", "install", "-q", "--python", tmp_path / "bare" / "bin" / "python", "llmos-core", INSTALLER)
     return tmp_path / "bare"
 
 
 def by_uv_tool(run: Run, tmp_path: Path) -> Path:
     wheel(tmp_path / "wheels", "llmos-plugin-first")
-    run("uv", "tool", "install", "-q", "--python", sys.executable, "llmos-core", "--with", "llmos-plugin-first",
-        wheels=tmp_path / "wheels")  # fmt: skip
+    more = ("--with", "llmos-plugin-first", "--with", INSTALLER)
+    run("uv", "tool", "install", "-q", "--python", sys.executable, "llmos-core", *more, wheels=tmp_path / "wheels")
     return tmp_path / "uv-tools" / "llmos-core"
 
 
 def by_pipx(backend: str) -> Callable[[Run, Path], Path]:
     def make(run: Run, tmp_path: Path) -> Path:
         run("pipx", "install", "-q", "--backend", backend, "--python", sys.executable, "llmos-core")
+        run("pipx", "inject", "-q", "llmos-core", INSTALLER)
         return tmp_path / "home" / "venvs" / "llmos-core"
 
     return make
