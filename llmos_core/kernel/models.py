@@ -34,7 +34,7 @@ class ReportingLedger:
 
 
 class RefusingLedger:
-    """The ledger where it is not known which one counts, or where it failed: it admits nothing."""
+    """The ledger where it is not known which one counts, or where it failed: it admits nothing that costs money."""
 
     name = "refusing"
 
@@ -43,8 +43,9 @@ class RefusingLedger:
 
     @asynccontextmanager
     async def hold(self, run_id: str, request_id: str, worst_micros: int, billing: Billing) -> AsyncIterator[Hold]:
-        fix = "Mend it, or disable one: llmos plugins doctor"
-        raise BudgetError("No money can be held for a request.", self._why, fix)
+        if billing == "real":
+            fix = "Mend it, or disable one: llmos plugins doctor"
+            raise BudgetError("No money can be held for a request.", self._why, fix)
         yield _Settled()
 
 
