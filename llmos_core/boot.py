@@ -123,7 +123,7 @@ def _ledger(host: Host) -> Ledger:
     if ledgers:
         both = " and ".join(f"{name} of {ledger.plugin}" for name, ledger in ledgers.items())
         return RefusingLedger(f"There is more than one ledger: {both}.")
-    if away := host.having("llmos_ledgers"):
+    if away := host.failing_with("llmos_ledgers"):
         return RefusingLedger(f"The ledger of {away} cannot be used.")
     return ReportingLedger()
 

@@ -223,9 +223,10 @@ class Host:
             self._break(contribution.plugin, contribution.kind, error)
             return None
 
-    def having(self, hook: str) -> str:
-        """The plugins that have a hook, or had it when they were last loaded."""
-        found = [info.id for info in self._infos.values() if hook in (info.hooks or ())]
+    def failing_with(self, hook: str) -> str:
+        """The plugins that fail and have a hook, or had it when they were last loaded."""
+        failing = (info for info in self._infos.values() if info.state in ("broken", "conflict"))
+        found = [info.id for info in failing if hook in (info.hooks or ())]
         return ", ".join([*found, *(info.id for info in self._lost(hook))])
 
     def agents(self, directory: Path | None) -> Mapping[str, AgentSpec]:
