@@ -141,8 +141,6 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["plugins", "show", "raises", "--json"], 0),
     (["plugins", "check", "plain"], 0),
     (["plugins", "check", "raises"], 1),
-    (["plugins", "disable", "needs"], 0),
-    (["plugins", "enable", "needs"], 0),
     (["doctor"], 1),
     (["doctor", "--json"], 1),
     (["settings", "show"], 0),
@@ -181,6 +179,12 @@ def test_a_goal_is_learned_and_followed(place: Place, checked: object) -> None:
     followed = place.run("run", GOAL, "--json")
     assert followed.returncode == 0, followed.stderr
     assert json.loads(followed.stdout)["mode"] == "FOLLOWER"
+
+
+def test_a_broken_plugin_is_switched_off_and_on(place: Place, checked: object) -> None:
+    for switch in ("disable", "enable"):
+        done = place.run("plugins", switch, "needs")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
 @pytest.fixture(scope="module")
