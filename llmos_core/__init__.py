@@ -21,12 +21,12 @@ _NAMES = {
         StoredTrace Strategy Tool TraceStore disputed
     """,
     "errors": """
-        BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError RunInterruptedError
-        RunTimeoutError SettingsError TraceError UsageError WorkspaceError
+        ApprovalError BudgetError DeniedError DivergedError ExitCode LLMOSError ModelStalledError PluginError
+        RunInterruptedError RunTimeoutError SettingsError TraceError UsageError WorkspaceError
     """,
     "events": """
         AgentFinished AgentStarted AnyEvent Event LlmDelta LlmOutput ModeChosen ModelUsed Notice
-        RunFinished ToolDenied ToolOutput ToolStarted TraceSaved UserInput
+        RunFinished ToolApproved ToolDenied ToolOutput ToolStarted TraceSaved UserInput
     """,
     "files": "file_digest write_atomic",
     "goal": "canonical_goal goal_signature",
@@ -37,9 +37,10 @@ _NAMES = {
         AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Note Offer Outcome PermissionMode
         Record Result Task ToolCall ToolResult TreeState Usage Verdict clock
     """,
+    "kernel.approvals": "exact_call",
     "past": "PastRun",
     "run": "ModelInfo Run Serve ToolInfo",
-    "system": "LLMOS OnEvent make_task of_run",
+    "system": "LLMOS OnAsk OnEvent make_task of_run",
     "workspace": "Project",
     "trace.binding": "Abstraction bind values_for",
     "trace.markdown": "parse_trace render_trace trace_version",

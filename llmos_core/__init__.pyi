@@ -15,6 +15,7 @@ from llmos_core.contracts import Strategy as Strategy
 from llmos_core.contracts import Tool as Tool
 from llmos_core.contracts import TraceStore as TraceStore
 from llmos_core.contracts import disputed as disputed
+from llmos_core.errors import ApprovalError as ApprovalError
 from llmos_core.errors import BudgetError as BudgetError
 from llmos_core.errors import DeniedError as DeniedError
 from llmos_core.errors import DivergedError as DivergedError
@@ -38,6 +39,7 @@ from llmos_core.events import ModeChosen as ModeChosen
 from llmos_core.events import ModelUsed as ModelUsed
 from llmos_core.events import Notice as Notice
 from llmos_core.events import RunFinished as RunFinished
+from llmos_core.events import ToolApproved as ToolApproved
 from llmos_core.events import ToolDenied as ToolDenied
 from llmos_core.events import ToolOutput as ToolOutput
 from llmos_core.events import ToolStarted as ToolStarted
@@ -55,6 +57,7 @@ from llmos_core.host.settings import SettingsFile as SettingsFile
 from llmos_core.host.settings import load_settings as load_settings
 from llmos_core.host.settings import plugin_settings as plugin_settings
 from llmos_core.host.settings_file import user_file as user_file
+from llmos_core.kernel.approvals import exact_call as exact_call
 from llmos_core.past import PastRun as PastRun
 from llmos_core.records import AUTO as AUTO
 from llmos_core.records import AgentSpec as AgentSpec
@@ -82,6 +85,7 @@ from llmos_core.run import Run as Run
 from llmos_core.run import Serve as Serve
 from llmos_core.run import ToolInfo as ToolInfo
 from llmos_core.system import LLMOS as LLMOS
+from llmos_core.system import OnAsk as OnAsk
 from llmos_core.system import OnEvent as OnEvent
 from llmos_core.system import make_task as make_task
 from llmos_core.system import of_run as of_run

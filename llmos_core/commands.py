@@ -2,7 +2,7 @@
 
 from llmos_core.cli.completion import complete_projects, complete_runs, complete_traces
 from llmos_core.cli.options import json_option, workspace_option, workspace_root
-from llmos_core.cli.output import money, one_line, print_error, print_json, print_table, printable, say
+from llmos_core.cli.output import call_text, money, one_line, print_error, print_json, print_table, printable, say
 from llmos_core.cli.plugins.list import Row as PluginRow
 from llmos_core.cli.plugins.list import list_plugins
 from llmos_core.cli.plugins.names import complete_plugins
@@ -10,6 +10,7 @@ from llmos_core.cli.settings_edit import change_user_settings
 
 __all__ = [
     "PluginRow",
+    "call_text",
     "change_user_settings",
     "complete_plugins",
     "complete_projects",

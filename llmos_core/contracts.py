@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from pydantic import BaseModel
 
 from llmos_core.errors import UsageError
-from llmos_core.records import (
-    Bid,
-    Billing,
-    Candidate,
-    Effect,
-    Note,
-    Record,
-    Result,
-    Task,
-    ToolResult,
-    Usage,
-)
+from llmos_core.records import Bid, Billing, Candidate, Effect, Note, Record, Result, Task, ToolResult, Usage
 from llmos_core.trace.record import Trace
 
 if TYPE_CHECKING:

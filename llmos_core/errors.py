@@ -94,6 +94,12 @@ class DeniedError(LLMOSError):
     exit_code = ExitCode.DENIED
 
 
+class ApprovalError(DeniedError):
+    """A call needed approval, and nobody answered."""
+
+    exit_code = ExitCode.APPROVAL
+
+
 class DivergedError(LLMOSError):
     """A replay met a world other than the recorded one and stopped."""
 

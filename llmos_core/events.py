@@ -34,12 +34,16 @@ class ModeChosen(Event):
 
 
 class ToolStarted(Event):
-    """A call passed the guards; written before its effect. ``native`` calls are executed outside the kernel."""
+    """A call passed the guards; written before its effect. ``native`` calls are executed outside the kernel.
+
+    ``verdict`` is what a guard said by a rule of its own, where one did.
+    """
 
     type: Literal["tool_started"] = "tool_started"
     call: ToolCall
     effect: Effect
     native: bool = False
+    verdict: Verdict | None = None
 
 
 class ToolOutput(Event):
@@ -52,8 +56,17 @@ class ToolOutput(Event):
     duration_s: float
 
 
+class ToolApproved(Event):
+    """A call that the guards said Ask to was approved, ``by`` a plugin or the ``caller``; written before it starts."""
+
+    type: Literal["tool_approved"] = "tool_approved"
+    call: ToolCall
+    verdict: Verdict
+    by: str
+
+
 class ToolDenied(Event):
-    """The guards refused a call; it did not run."""
+    """The guards refused a call; it did not run. With an ``ask`` verdict, it needed approval and nobody answered."""
 
     type: Literal["tool_denied"] = "tool_denied"
     call: ToolCall
@@ -144,6 +157,7 @@ AnyEvent = Annotated[
     | ModeChosen
     | ToolStarted
     | ToolOutput
+    | ToolApproved
     | ToolDenied
     | ModelUsed
     | AgentStarted

@@ -2,8 +2,8 @@
 
 A plugin is a module named by an entry point in the group ``llmos.plugins``. It implements any of these with
 ``@hookimpl`` and takes only the arguments it needs. Contributions are collected once, at boot. Run-time hooks are
-called by the kernel: guards all run and the strictest verdict wins, observers all run in isolation, transforms
-form a chain.
+called by the kernel: guards all run and the strictest verdict wins, approvers are asked until one answers, observers
+all run in isolation, transforms form a chain.
 """
 
 from __future__ import annotations
@@ -19,15 +19,7 @@ from llmos_core.events import Event
 from llmos_core.records import AgentSpec, Outcome, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
-    from llmos_core.contracts import (
-        Ledger,
-        Matcher,
-        MemoryBackend,
-        ModelProvider,
-        ModelRequest,
-        Strategy,
-        Tool,
-    )
+    from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, ModelRequest, Strategy, Tool
     from llmos_core.events import ModelUsed
     from llmos_core.run import Run
 
@@ -135,6 +127,7 @@ def llmos_settings() -> type[BaseModel]:  # type: ignore[empty-body]
 RUN_TIME = (
     "llmos_user_prompt_submit",
     "llmos_pre_tool_use",
+    "llmos_approve",
     "llmos_post_tool_use",
     "llmos_pre_model_request",
     "llmos_post_model_response",
@@ -157,8 +150,20 @@ def llmos_pre_tool_use(call: ToolCall, run: Run) -> Verdict | None:
     """Guard: judge a tool call before it runs. Every call passes here, of models, traces and strategies.
 
     Answer ``Verdict.allow()``, ``Verdict.ask(reason)``, ``Verdict.deny(reason)``, or None to say nothing. All guards
-    are asked, and the strictest verdict wins. A call that needs asking is refused where nobody can be asked. A guard
-    that raises, hangs or answers nonsense means deny. A guard changes nothing: the call it sees is a copy.
+    are asked, and the strictest verdict wins. A call that needs asking goes to the approvers (``llmos_approve``). A
+    guard that raises, hangs or answers nonsense means deny. A guard changes nothing: the call it sees is a copy. It may
+    be asked about a call more than once, and before the steps that come first have run.
+    """
+
+
+@hookspec
+def llmos_approve(call: ToolCall, verdict: Verdict, run: Run) -> bool | None:
+    """Approver: answer for a person where the strictest ``verdict`` of the guards is Ask.
+
+    True lets this very call run, False refuses it, None leaves the answer to the next. The approvers are asked one
+    after the other, and the first answer counts; they may take as long as people do, up to the deadline of the run.
+    One that raises, or answers anything else, is reported and passed over. Where nobody answers, the call does not
+    run, and the ``run`` ends with ApprovalError and the exit code 6.
     """
 
 

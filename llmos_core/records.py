@@ -131,8 +131,8 @@ class Verdict(Record):
     rule: str = ""
 
     @classmethod
-    def allow(cls) -> Self:
-        return cls(decision="allow")
+    def allow(cls, reason: str = "", rule: str = "") -> Self:
+        return cls(decision="allow", reason=reason, rule=rule)
 
     @classmethod
     def ask(cls, reason: str, rule: str = "") -> Self:

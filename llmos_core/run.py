@@ -138,7 +138,18 @@ class Run(Protocol):
         ...
 
     async def judge(self, call: ToolCall) -> Verdict:
-        """Let the guards judge what is no tool call of its own (the start of a sub-agent)."""
+        """Let the guards judge what is no tool call of its own (the start of a sub-agent); people, where they say Ask.
+
+        Where nobody answers, the verdict is still ``ask``, and the run ends.
+        """
+        ...
+
+    async def foresee(self, calls: Sequence[ToolCall]) -> Sequence[Verdict]:
+        """Judge calls that are to come, before the first is made: what the guards say of each.
+
+        If they deny none, people are asked where they say Ask. Refusals are told as events; where nobody answers, the
+        run ends. Each call is judged again when it is made, but what was approved here is not asked again.
+        """
         ...
 
     async def begin(self, call: ToolCall) -> Verdict:

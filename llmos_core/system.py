@@ -7,9 +7,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import anyio
@@ -32,11 +31,15 @@ from llmos_core.kernel.journal import MemoryJournal
 from llmos_core.kernel.run import KernelRun
 from llmos_core.kernel.slots import Slots
 from llmos_core.past import PastRun, find_journal, find_run
-from llmos_core.records import AUTO, Outcome, Result, Task
+from llmos_core.records import AUTO, Outcome, Result, Task, ToolCall, Verdict
+from llmos_core.run import Run
 from llmos_core.workspace import Project, Workspace, find_workspace, new_run_id
 
 OnEvent = Callable[[AnyEvent], Awaitable[None] | None]
 """A function that is told of events; it may be async."""
+
+OnAsk = Callable[[ToolCall, Verdict, Run], Awaitable[bool | None] | bool | None]
+"""A function that answers as the hook ``llmos_approve`` does; it may be async, else it is called in a thread."""
 
 _MOST_FAULTS = 100
 _NOWHERE = Path("/nonexistent")
@@ -103,9 +106,7 @@ class LLMOS:
         await self._open.enter_async_context(self._observed())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._open is not None
         # The body's own error is not passed on to the group of observers, which would wrap it.
         await self._open.aclose()
@@ -146,16 +147,22 @@ class LLMOS:
         return self.machine.bus.subscribe()
 
     async def execute(
-        self, goal: str, project_name: str | None = None, *, on_event: OnEvent | None = None, **fields: Any
+        self,
+        goal: str,
+        project_name: str | None = None,
+        *,
+        on_event: OnEvent | None = None,
+        on_ask: OnAsk | None = None,
+        **fields: Any,
     ) -> Outcome:
         """Run a goal in a project. ``fields`` are those of :class:`llmos_core.records.Task`.
 
         ``on_event`` is called with every event of the run, as it happens; it may be async. If it raises, the run ends,
-        and the error is raised here.
+        and the error is raised here. ``on_ask`` is asked about calls that need approval, after the plugins' approvers.
         """
         if project_name is not None:
             fields["project"] = project_name
-        return await self.execute_task(make_task(goal, **fields), on_event)
+        return await self.execute_task(make_task(goal, **fields), on_event, on_ask)
 
     def create_project(self, name: str, description: str = "") -> Project:
         """Make a project, or find it. Raises WorkspaceError for a name that could lead out of the workspace."""
@@ -173,7 +180,7 @@ class LLMOS:
             raise UsageError("This system has no workspace.", "It keeps everything in memory.")
         return self.workspace
 
-    async def execute_task(self, task: Task, on_event: OnEvent | None = None) -> Outcome:
+    async def execute_task(self, task: Task, on_event: OnEvent | None = None, on_ask: OnAsk | None = None) -> Outcome:
         """Run a task to its outcome; a failed run is an outcome too.
 
         Outside ``async with``, tasks run one after the other. Raises UsageError or WorkspaceError for a task that
@@ -181,12 +188,15 @@ class LLMOS:
         """
         if self._open is None or self._lone.locked():
             async with self._lone, self:
-                return await self._admit(task, on_event)
-        return await self._admit(task, on_event)
+                return await self._admit(task, on_event, on_ask)
+        return await self._admit(task, on_event, on_ask)
 
-    async def _admit(self, task: Task, on_event: OnEvent | None) -> Outcome:
+    async def _admit(self, task: Task, on_event: OnEvent | None, on_ask: OnAsk | None) -> Outcome:
         async with self._slots.taken(task.priority):
-            return await self._execute(await self._make_run(task), on_event)
+            run = await self._make_run(task)
+            if on_ask is not None:
+                run.asked = [HookFunction("caller", on_ask, ("call", "verdict", "run"), iscoroutinefunction(on_ask))]
+            return await self._execute(run, on_event)
 
     async def _execute_within(self, task: Task, parent: KernelRun) -> Outcome:
         """Run a task of another run. It needs no slot: its parent, which waits for it, has one."""
@@ -260,7 +270,7 @@ class LLMOS:
         """What the strategy gave; every fault of it becomes a failed result."""
         result = Result(success=False)
         try:
-            with anyio.move_on_after(task.timeout_s) as deadline:
+            with anyio.move_on_after(task.timeout_s) as run.scope:
                 auction = await self.dispatcher.auction(task, run)
                 if auction.winner is None:
                     return Result(success=False, error=auction.refusal)
@@ -273,14 +283,16 @@ class LLMOS:
                 run.emit(ModeChosen(mode=run.mode, reason=auction.reason, bids=auction.offers))
                 run.learns = auction.winner.learns
                 result = await auction.winner.run(task, run)
-            if deadline.cancelled_caught:
+            if run.scope.cancelled_caught and not run.halted:
                 limit = f"It was given {task.timeout_s:g} s."
                 raise RunTimeoutError("The run passed its deadline.", limit, "Raise --timeout, or ask for less.")
         except LLMOSError as error:
             result = Result.failed(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy's own fault is a failed outcome
             result = Result.failed(LLMOSError(f"The strategy {run.mode} failed by its own fault.", describe(error)))
-        return result
+        finally:
+            run.scope = None
+        return Result.failed(run.halted) if run.halted else result
 
     def _outcome(self, run: KernelRun, result: Result, duration_s: float) -> Outcome:
         return Outcome(

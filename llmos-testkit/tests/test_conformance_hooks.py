@@ -39,6 +39,7 @@ def complete(outcome: Outcome) -> Any:
 GOOD: dict[str, Any] = {
     "llmos_pre_tool_use": guard,
     "llmos_pre_model_request": lambda request, run: Verdict.allow(),
+    "llmos_approve": lambda call, verdict, run: None,
     "llmos_post_tool_use": observe,
     "llmos_post_model_response": lambda response: None,
     "llmos_event": lambda event: None,
@@ -57,6 +58,10 @@ def generating(event: Any) -> Iterator[None]:
 
 def yes_man(call: ToolCall) -> Any:
     return True
+
+
+def granting(call: ToolCall) -> Any:
+    return Verdict.allow()
 
 
 def touchy(call: ToolCall) -> Any:
@@ -146,6 +151,7 @@ MUTANTS: dict[str, type] = {
     "test_guards_say_why": conforming(llmos_pre_tool_use=speechless),
     "test_guards_say_the_same_again": moody(),
     "test_hooks_change_nothing_they_are_given": conforming(llmos_pre_tool_use=meddling),
+    "test_approvers_answer_yes_no_or_nothing": conforming(llmos_approve=granting),
     "test_observers_bear_any_input": conforming(llmos_event=failing),
     "test_observers_answer_nothing": conforming(llmos_event=chatty),
     "test_transforms_bear_any_input": conforming(llmos_user_prompt_submit=insisting),

@@ -190,7 +190,7 @@ class LiveProgress(Progress):
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._close()
+                await self._show()
 
     async def note(self, text: str) -> None:
         self._scene.stopping = True
@@ -210,11 +210,12 @@ class LiveProgress(Progress):
     async def _flush(self) -> None:
         """Lines wait for the next tick, which is near."""
 
-    async def _close(self) -> None:
+    async def _show(self) -> None:
+        """Show the lines and take the region away, until the next tick."""
         if self._screen is not None:
             lines, self._pending = self._pending, []
             await anyio.to_thread.run_sync(self._screen.close, lines)
-        await super()._flush()
+        await super()._show()
 
 
 def _make_screen() -> Screen:

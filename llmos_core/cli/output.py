@@ -15,7 +15,7 @@ import click
 from llmos_core.errors import LLMOSError
 
 if TYPE_CHECKING:
-    from llmos_core.records import Billing, ErrorInfo
+    from llmos_core.records import Billing, ErrorInfo, ToolCall
 
 
 def colours() -> bool:
@@ -66,6 +66,16 @@ def printable(text: str) -> str:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def call_text(call: ToolCall) -> str:
+    """All that a call would do, for who must decide: the tool, and each argument, of a long one the beginning."""
+    lines = [one_line(call.tool, 200)]
+    for name, value in call.input.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        cut = f"{name}: {text[:2000]}{' ... (cut)' if len(text) > 2000 else ''}"
+        lines.append(printable(cut).replace("\n", "\n    "))
+    return "\n  ".join(lines)
 
 
 def one_line(text: str, width: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import termios
 from collections.abc import AsyncIterator, Sequence
 
 import anyio
@@ -9,11 +11,13 @@ import anyio.to_thread
 import click
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from llmos_core.cli.output import one_line, say, spent
+from llmos_core.cli.output import call_text, one_line, say, spent
 from llmos_core.cli.story import Level, Line, Story
 from llmos_core.errors import ExitCode
 from llmos_core.events import AnyEvent, Event, RunFinished
-from llmos_core.records import Outcome
+from llmos_core.kernel.approvals import exact_call
+from llmos_core.records import Outcome, ToolCall, Verdict
+from llmos_core.run import Run
 from llmos_core.system import of_run
 
 _BATCH = 500
@@ -31,6 +35,7 @@ class Progress:
         self._story = Story(level, transcripts=level >= Level.VERBOSE)
         self._pending: list[Line] = []
         self._writing = anyio.Lock()
+        self._always: set[tuple[str, str]] = set()
 
     @property
     def cap(self) -> float | None:
@@ -51,6 +56,22 @@ class Progress:
         self._pending.append(Line(text, "yellow"))
         await self._flush()
 
+    async def ask(self, call: ToolCall, verdict: Verdict, run: Run) -> bool | None:
+        """Ask the person at the terminal about a call, while nothing else is shown. None where nobody is there."""
+        async with self._writing:
+            same = run.id, exact_call(call, run.workdir)
+            if same not in self._always:
+                await self._show()
+                await anyio.to_thread.run_sync(say, _question(call, verdict))
+                termios.tcflush(0, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+                await anyio.wait_readable(0)
+                typed = os.read(0, 1024)
+                if typed.strip().lower() == b"a":
+                    self._always.add(same)
+                elif typed.strip().lower() not in (b"y", b"yes"):
+                    return False if typed else None
+        return True
+
     def _events(self, events: MemoryObjectReceiveStream[Event]) -> AsyncIterator[AnyEvent]:
         return of_run(events)
 
@@ -60,9 +81,12 @@ class Progress:
     async def _flush(self) -> None:
         """Write in a thread, since a terminal that was stopped must not stop the run."""
         async with self._writing:
-            lines, self._pending = self._pending, []
-            if lines:
-                await anyio.to_thread.run_sync(self._write, lines)
+            await self._show()
+
+    async def _show(self) -> None:
+        lines, self._pending = self._pending, []
+        if lines:
+            await anyio.to_thread.run_sync(self._write, lines)
 
     def _write(self, lines: Sequence[Line]) -> None:
         say("\n".join(styled(line) for line in lines))
@@ -99,6 +123,11 @@ class JsonLines(Progress):
 
     def _write(self, lines: Sequence[Line]) -> None:
         click.echo("\n".join(line.text for line in lines))
+
+
+def _question(call: ToolCall, verdict: Verdict) -> str:
+    why = one_line(f"{verdict.reason} (rule {verdict.rule})" if verdict.rule else verdict.reason, 500)
+    return f"{why}\n{call_text(call)}\nRun it? y = yes, a = yes, always in this run, anything else = no; then Enter:"
 
 
 def styled(line: Line) -> str:

@@ -17,7 +17,7 @@ from llmos_core.cli.stopping import stop_signals
 from llmos_core.cli.story import Level
 from llmos_core.errors import ExitCode, LLMOSError, RunInterruptedError, UsageError
 from llmos_core.records import AUTO, Outcome, Task
-from llmos_core.system import LLMOS
+from llmos_core.system import LLMOS, OnAsk
 
 
 @click.command()
@@ -49,7 +49,7 @@ def run(workspace: str | None, as_json: bool, jsonl: bool, quiet: bool, verbose:
     task = read_task(**fields)
     level = Level.QUIET if quiet else Level.VERBOSE if verbose else Level.NORMAL
     view = JsonLines() if jsonl else make_view(level)
-    outcome = execute(task, workspace, view)
+    outcome = execute(task, workspace, view, asks=not (as_json or jsonl) and all(map(os.isatty, (0, 1, 2))))
     show(outcome, as_json, jsonl, quiet=quiet, cap=view.cap)
 
 
@@ -68,10 +68,10 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def execute(task: Task, workspace: str | None, view: Progress) -> Outcome:
-    """Run a task on a system of its own, while ``view`` shows it."""
+def execute(task: Task, workspace: str | None, view: Progress, *, asks: bool = False) -> Outcome:
+    """Run a task on a system of its own, while ``view`` shows it, and asks about calls that need approval."""
     _fill_standard_streams()
-    return anyio.run(_execute, task, workspace, view)
+    return anyio.run(_execute, task, workspace, view, view.ask if asks else None)
 
 
 def _fill_standard_streams() -> None:
@@ -83,7 +83,7 @@ def _fill_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
-async def _execute(task: Task, workspace: str | None, view: Progress) -> Outcome:
+async def _execute(task: Task, workspace: str | None, view: Progress, on_ask: OnAsk | None) -> Outcome:
     told, received = anyio.Event(), list[int]()
 
     def stop(number: int) -> None:
@@ -95,7 +95,7 @@ async def _execute(task: Task, workspace: str | None, view: Progress) -> Outcome
             with system.events() as events:
                 async with anyio.create_task_group() as showing:
                     showing.start_soon(view.follow, events)
-                    ended = await _run(system, task, view, told, received)
+                    ended = await _run(system, task, view, told, received, on_ask)
                     system.machine.bus.end(events)
     if isinstance(ended, LLMOSError):
         raise ended
@@ -106,7 +106,7 @@ async def _execute(task: Task, workspace: str | None, view: Progress) -> Outcome
 
 
 async def _run(
-    system: LLMOS, task: Task, view: Progress, told: anyio.Event, received: list[int]
+    system: LLMOS, task: Task, view: Progress, told: anyio.Event, received: list[int], on_ask: OnAsk | None
 ) -> Outcome | LLMOSError | None:
     """How it ended; None where it was stopped: the run's last event says the rest."""
     ended: Outcome | LLMOSError | None = None
@@ -120,7 +120,7 @@ async def _run(
 
             waiting.start_soon(stop_when_told)
             try:
-                ended = await system.execute_task(task)
+                ended = await system.execute_task(task, on_ask=on_ask)
             except LLMOSError as error:
                 ended = error
         waiting.cancel_scope.cancel()

@@ -31,12 +31,7 @@ class Screen:
 
     def __init__(self, file: TextIO | None = None, size: tuple[int, int] | None = None) -> None:
         self.size = size
-        self._console = Console(
-            file=file,
-            stderr=True,
-            force_terminal=True,
-            force_interactive=True,
-        )
+        self._console = Console(file=file, stderr=True, force_terminal=True, force_interactive=True)
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, vertical_overflow="crop"
         )

@@ -18,6 +18,7 @@ from llmos_core.events import (
     ModelUsed,
     Notice,
     RunFinished,
+    ToolApproved,
     ToolDenied,
     ToolOutput,
     ToolStarted,
@@ -29,7 +30,7 @@ from llmos_core.records import Billing, Outcome, ToolCall
 _WIDTH = 100
 _OUTPUT_LINES = 5
 _AGENTS = 100
-_GOES_ON = (ToolStarted, ToolDenied, AgentStarted, UserInput)
+_GOES_ON = (ToolStarted, ToolApproved, ToolDenied, AgentStarted, UserInput)
 """What shows that a text was not the answer."""
 
 
@@ -149,9 +150,12 @@ class Story:
                 yield Line(f"  {_of(run, event.call.agent_id)}step {run.steps}: {title(event.call)}")
             case ToolOutput():
                 yield from self._result(event, run)
+            case ToolApproved():
+                yield Line(f"  {_of(run, event.call.agent_id)}approved ({event.by}): {title(event.call)}")
             case ToolDenied():
                 why = one_line(event.verdict.reason, _WIDTH)
-                yield Line(f"  {_of(run, event.call.agent_id)}refused: {title(event.call)}: {why}", "red")
+                word = "not approved" if event.verdict.decision == "ask" else "refused"
+                yield Line(f"  {_of(run, event.call.agent_id)}{word}: {title(event.call)}: {why}", "red")
             case AgentStarted():
                 name = _new_name(run, event)
                 yield Line(f"  {name} begins: {one_line(event.task, _WIDTH)}" if event.task else f"  {name} begins")

@@ -1,8 +1,12 @@
-"""The tool door: guards -> journal START -> execute -> journal END -> observers. No other code runs a tool."""
+"""The tool door: guards -> people, if they must be asked -> journal START -> execute -> journal END -> observers.
+
+No other code runs a tool.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from llmos_core.contracts import Tool
 from llmos_core.errors import UsageError, describe
 from llmos_core.events import Notice, ToolDenied, ToolOutput, ToolStarted
+from llmos_core.kernel.approvals import approve, halt
 from llmos_core.kernel.hooks import judge, observe
 from llmos_core.records import Effect, ToolCall, ToolResult, Verdict
 
@@ -50,7 +55,7 @@ async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
     verdict = await judge_call(run, call)
     if verdict.decision != "allow":
         return _refuse(run, call, verdict)
-    started = await _start(run, call, effect)
+    started = await _start(run, call, effect, verdict)
     return await _end(run, call, await _run(run, call, tool, input), started)
 
 
@@ -63,7 +68,7 @@ async def begin_native(run: KernelRun, call: ToolCall) -> Verdict:
     if verdict.decision != "allow":
         _refuse(run, call, verdict)
         return verdict
-    run.natives[call.id] = call, await _start(run, call, "external", native=True)
+    run.natives[call.id] = call, await _start(run, call, "external", verdict, native=True)
     return verdict
 
 
@@ -75,14 +80,37 @@ async def end_native(run: KernelRun, call_id: str, result: ToolResult) -> None:
     await _end(run, call, _redacted(run, result), started)
 
 
+async def foresee(run: KernelRun, calls: Sequence[ToolCall]) -> Sequence[Verdict]:
+    """What becomes of calls that are to come; where one is denied or unanswered, that is told as an event."""
+    verdicts = [await _guarded(run, call) for call in calls]
+    denied = any(verdict.decision == "deny" for verdict in verdicts)
+    for number, verdict in enumerate(verdicts):
+        if verdict.decision == "ask" and not denied:
+            verdicts[number] = await approve(run, calls[number], verdict, ahead=True)
+            denied = verdicts[number].decision == "deny"
+    for call, verdict in zip(calls, verdicts, strict=True):
+        if verdict.decision == ("deny" if denied else "ask"):
+            _refuse(run, call, verdict)
+            if not denied:
+                halt(run, call, verdict)
+    return verdicts
+
+
 def _forbidden(run: KernelRun, call: ToolCall, tool: Tool | None) -> Verdict | None:
+    if run.halted:
+        return Verdict.deny("the run is ending", rule="halted")
     if tool is None and not run.rules.admits(call.tool):
         return Verdict.deny(f"the constraints of this task forbid {call.tool}", rule="constraint")
     return None
 
 
 async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
-    """What the guards say of a call."""
+    """What the guards say of a call, and where that is Ask, people; it stays Ask where nobody answered."""
+    verdict = await _guarded(run, call)
+    return await approve(run, call, verdict) if verdict.decision == "ask" else verdict
+
+
+async def _guarded(run: KernelRun, call: ToolCall) -> Verdict:
     hooks = run.machine.hooks["llmos_pre_tool_use"]
     if hooks:
         # Guards judge and change nothing: validation makes them a copy of their own, to the last list.
@@ -90,11 +118,11 @@ async def judge_call(run: KernelRun, call: ToolCall) -> Verdict:
     return await judge(hooks, {"call": call, "run": run}, run.machine.limits.guard_timeout_s)
 
 
-async def _start(run: KernelRun, call: ToolCall, effect: Effect, *, native: bool = False) -> float:
+async def _start(run: KernelRun, call: ToolCall, effect: Effect, verdict: Verdict, *, native: bool = False) -> float:
     """Write down that the call starts; gives the time."""
     if effect != "pure":
         await run.start_state()
-    run.emit(ToolStarted(call=call, effect=effect, native=native))
+    run.emit(ToolStarted(call=call, effect=effect, native=native, verdict=verdict if verdict.rule else None))
     if effect == "external":
         await run.journal.sync()
     return anyio.current_time()

@@ -1,4 +1,4 @@
-"""How the kernel calls run-time hooks: guards fail closed, observers fail soft, transforms form a chain.
+"""How the kernel calls run-time hooks: guards and approvers fail closed, observers fail soft, transforms form a chain.
 
 A hook may be async or blocking; a blocking one runs in a thread, so that either can be timed out.
 """
@@ -6,6 +6,7 @@ A hook may be async or blocking; a blocking one runs in a thread, so that either
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ import anyio.to_thread
 
 from llmos_core.contracts import HookFunction
 from llmos_core.errors import describe
-from llmos_core.records import Verdict
+from llmos_core.records import ToolCall, Verdict
 
 HookTable = Mapping[str, Sequence[HookFunction]]
 """The implementations of every run-time hook, in calling order."""
@@ -52,26 +53,38 @@ async def judge(hooks: Sequence[HookFunction], arguments: Mapping[str, Any], tim
             answer = Verdict.deny(f"the guard of {hook.plugin} failed ({describe(error)})", rule="guard-failed")
         if answer is None:
             continue
-        if not isinstance(answer, Verdict):
+        if not isinstance(answer, Verdict) or answer.decision not in tuple(_STRICTNESS):
             kind = type(answer).__name__
             answer = Verdict.deny(f"the guard of {hook.plugin} answered {kind}, not a Verdict", rule="guard-failed")
-        if _STRICTNESS.get(answer.decision, 2) > _STRICTNESS[strictest.decision]:
+        if _rank(answer) > _rank(strictest):
             strictest = answer
     return strictest
 
 
+def _rank(verdict: Verdict) -> tuple[int, bool]:
+    """The strictest first; of two, the one that names its rule."""
+    return _STRICTNESS[verdict.decision], bool(verdict.rule)
+
+
+async def first_answer(
+    hooks: Sequence[HookFunction], call: ToolCall, arguments: Mapping[str, Any], report: Callable[[str], None]
+) -> tuple[bool, str] | None:
+    """The first yes or no of the approvers, and whose it is. One that fails or answers anything else is reported."""
+    for hook in hooks:
+        answer = await _heard(hook, {**arguments, "call": call.model_copy(deep=True)}, math.inf, "An approver", report)
+        if isinstance(answer, bool):
+            return answer, hook.plugin
+        if answer is not None:
+            report(f"An approver of {hook.plugin} answered {type(answer).__name__}, not True, False or None.")
+    return None
+
+
 async def observe(
-    hooks: Sequence[HookFunction],
-    arguments: Mapping[str, Any],
-    timeout_s: float,
-    report: Callable[[str], None],
+    hooks: Sequence[HookFunction], arguments: Mapping[str, Any], timeout_s: float, report: Callable[[str], None]
 ) -> None:
     """Call all observers; one that fails is reported and harms nothing."""
     for hook in hooks:
-        try:
-            await _invoke(hook, arguments, timeout_s)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - observers fail soft, and are reported
-            report(f"An observer of {hook.plugin} failed ({describe(error)}).")
+        await _heard(hook, arguments, timeout_s, "An observer", report)
 
 
 async def transform(
@@ -84,13 +97,20 @@ async def transform(
 ) -> T:
     """Pass a value through a chain; a link that fails or answers another type is reported and left out."""
     for hook in hooks:
-        try:
-            answer = await _invoke(hook, {**arguments, name: value}, timeout_s)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken link is reported, the value stays
-            report(f"A hook of {hook.plugin} failed ({describe(error)}).")
-            continue
+        answer = await _heard(hook, {**arguments, name: value}, timeout_s, "A hook", report)
         if isinstance(answer, type(value)):
             value = answer
         elif answer is not None:
             report(f"A hook of {hook.plugin} answered {type(answer).__name__}, not {type(value).__name__}.")
     return value
+
+
+async def _heard(
+    hook: HookFunction, arguments: Mapping[str, Any], timeout_s: float, kind: str, report: Callable[[str], None]
+) -> Any:
+    """What a hook answers; None where it fails in any way, which is reported."""
+    try:
+        return await _invoke(hook, arguments, timeout_s)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is reported, and harms nothing
+        report(f"{kind} of {hook.plugin} failed ({describe(error)}).")
+        return None

@@ -60,6 +60,8 @@ async def ask_model(run: KernelRun, request: ModelRequest) -> AsyncIterator[Mode
 
     Raises ModelStalledError, also out of the reply's chunks, where the model falls silent.
     """
+    if run.halted:
+        raise run.halted
     machine, provider = run.machine, run.provider
     guards = machine.hooks["llmos_pre_model_request"]
     verdict = await judge(guards, {"request": request, "run": run}, machine.limits.guard_timeout_s)

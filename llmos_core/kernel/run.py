@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from llmos_core.constraints import Rules
 from llmos_core.contracts import (
+    HookFunction,
     Ledger,
     Matcher,
     ModelProvider,
@@ -97,6 +99,7 @@ class KernelRun:
     parent: KernelRun | None = None
     learns: bool = False
     is_copy: bool = False
+    scope: anyio.CancelScope | None = None
     state: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,6 +115,10 @@ class KernelRun:
         self._end: TreeState | None = None
         self._start_lock = anyio.Lock()
         self._provider: ModelProvider | None = None
+        self.asked: Sequence[HookFunction] = self.parent.asked if self.parent else ()
+        self.approved: dict[str, str] = {}
+        self.ahead = Counter[str]()
+        self.halted: LLMOSError | None = None
         self.services = Services(self.warn)
         self.tools = {name: info for name, info in self.machine.infos.items() if self.rules.admits(name)}
 
@@ -165,6 +172,9 @@ class KernelRun:
 
     async def judge(self, call: ToolCall) -> Verdict:
         return await gate.judge_call(self, call)
+
+    async def foresee(self, calls: Sequence[ToolCall]) -> Sequence[Verdict]:
+        return await gate.foresee(self, calls)
 
     async def begin(self, call: ToolCall) -> Verdict:
         return await gate.begin_native(self, call)
@@ -267,7 +277,7 @@ class KernelRun:
             await anyio.to_thread.run_sync(lay_out, start, states.content, target)
             name = f"{self.id}.verify" if self._scratches == 1 else f"{self.id}.verify{self._scratches}"
             run = KernelRun(self.machine, name, self.task, target, self.workspace, self.scratch_root, self.rules, self)
-            run._start, run.is_copy = start, True
+            run._start, run.is_copy, run.approved = start, True, self.approved
             try:
                 async with run.services:
                     yield run

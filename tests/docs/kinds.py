@@ -11,7 +11,11 @@ EXAMPLES = ROOT / "docs/examples"
 HOOKS = "llmos_core/hookspecs.py"
 SOURCES = tuple(
     path.relative_to(ROOT).as_posix()
-    for path in (*sorted((ROOT / "llmos_core").glob("*.py")), ROOT / "llmos_core/host/settings.py")
+    for path in (
+        *sorted((ROOT / "llmos_core").glob("*.py")),
+        ROOT / "llmos_core/host/settings.py",
+        ROOT / "llmos_core/kernel/approvals.py",
+    )
 )
 """Where the things that a page shows are looked for."""
 
@@ -117,7 +121,15 @@ KINDS = (
         lead="They judge a tool call or a model request before it happens.",
         hooks=["llmos_pre_tool_use", "llmos_pre_model_request"],
         things=["Verdict", "ToolCall", "ModelRequest"],
-        see=["run", "observers", "local"],
+        see=["run", "approvers", "observers", "local"],
+    ),
+    Page(
+        name="approvers",
+        title="Approvers",
+        lead="They answer for people where the guards want a yes: a chat, a phone, a list of what was approved before.",
+        hooks=["llmos_approve"],
+        things=["ToolCall", "Verdict", "OnAsk", "exact_call", "ApprovalError"],
+        see=["guards", "run", "commands"],
     ),
     Page(
         name="observers",

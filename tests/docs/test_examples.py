@@ -33,6 +33,7 @@ from llmos_core import (
     ToolCall,
     Usage,
     UsageError,
+    Verdict,
 )
 from llmos_core.host.settings import Settings, SettingsFile
 from tests.cli_fixtures import Llmos, environment, home, llmos
@@ -237,6 +238,29 @@ async def test_guards(tmp_path: Path) -> None:
         return len(model.asked)
 
     assert await use(module, both, models=[model]) == 1
+
+
+async def test_approvers() -> None:
+    """It says yes by itself to looking around, and passes on what a person says to all else."""
+    module, asked = example("approvers"), list[str]()
+
+    async def guard(call: ToolCall) -> Verdict:
+        return Verdict.ask("Is that wise?")
+
+    async def chat(question: str) -> bool | None:
+        asked.append(question)
+        return "push" not in question
+
+    vars(module)["ask_in_chat"] = chat
+    guarded = {"guard": Parts(llmos_pre_tool_use=guard)}
+
+    async def delegate(run: Run) -> list[str]:
+        commands = ("git log", "git pull", "git push")
+        calls = [ToolCall(id=command, tool="Bash", input={"command": command}) for command in commands]
+        return [(await run.judge(call)).decision for call in calls]
+
+    assert await use(module, delegate, plugins=guarded) == ["allow", "allow", "deny"]
+    assert [question.rpartition("'git ")[2] for question in asked] == ["pull'}? Is that wise?", "push'}? Is that wise?"]
 
 
 async def test_observers(tmp_path: Path) -> None:

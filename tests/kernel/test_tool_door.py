@@ -115,6 +115,7 @@ async def test_a_guard_that_fails_in_any_way_denies(guard: Any) -> None:
         ([Verdict.allow(), Verdict.deny("no")], "deny"),
         ([Verdict.deny("no"), Verdict.allow()], "deny"),
         ([Verdict.ask("may I"), Verdict.allow()], "ask"),
+        ([Verdict.allow("fine", "some.rule"), Verdict.ask("may I")], "ask"),
         ([Verdict.ask("may I"), Verdict.deny("no")], "deny"),
         ([Verdict.allow(), None], None),
     ],
@@ -122,14 +123,17 @@ async def test_a_guard_that_fails_in_any_way_denies(guard: Any) -> None:
 async def test_the_strictest_verdict_wins(verdicts: list[Verdict | None], denied: str | None) -> None:
     echo = Echo()
 
-    async def act(run: Run) -> str:
-        return str((await run.call(call())).data.get("denied"))
+    said: list[object] = []
+
+    async def act(run: Run) -> None:
+        said.append((await run.call(call())).data.get("denied"))
 
     plugins = {f"guard{place}": Parts(llmos_pre_tool_use=_saying(verdict)) for place, verdict in enumerate(verdicts)}
     plugins["parts"] = Parts(tools=[echo], strategies=[Script(act)])
     async with LLMOS.in_memory(plugins) as system:
         outcome = await system.execute("do it")
-    assert outcome.output == str(denied)
+    assert said == [denied]
+    assert outcome.exit_code == (6 if denied == "ask" else 0)
     assert bool(echo.ran) == (denied is None)
 
 

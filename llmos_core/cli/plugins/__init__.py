@@ -10,19 +10,13 @@ COMMANDS = {
     "list": ("llmos_core.cli.plugins.list:list_", "List all plugins, their states, and what they bring."),
     "show": ("llmos_core.cli.plugins.list:show", "Show all that is known of one plugin."),
     "check": ("llmos_core.cli.plugins.check:check", "Load plugins, and say what is wrong with them."),
-    "doctor": (
-        "llmos_core.cli.plugins.check:doctor",
-        "Show only what is wrong with plugins, and what to do.",
-    ),
+    "doctor": ("llmos_core.cli.plugins.check:doctor", "Show only what is wrong with plugins, and what to do."),
     "enable": ("llmos_core.cli.plugins.switch:enable", "Switch a plugin on."),
     "disable": ("llmos_core.cli.plugins.switch:disable", "Switch a plugin off: nothing of it is loaded any more."),
 }
 
 
-ELSEWHERE = {
-    **dict.fromkeys(("install", "uninstall", "sync"), "llmos-plugin-installer"),
-    "new": "llmos-testkit[new]",
-}
+ELSEWHERE = {**dict.fromkeys(("install", "uninstall", "sync"), "llmos-plugin-installer"), "new": "llmos-testkit[new]"}
 
 
 @click.group(cls=LazyGroup.of(COMMANDS, "plugins.", ELSEWHERE))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -64,13 +63,13 @@ async def test_write_refuses_links_directories_and_devices(call, work) -> None:
 async def test_a_failed_write_leaves_the_old_file_and_no_other(call, work, monkeypatch) -> None:
     (work / "a.txt").write_text("old")
 
-    def fail(self: Path, target: Path) -> None:
-        assert self.parent == target.parent
-        assert self.read_text() == "new"
-        assert target.read_text() == "old"
+    def fail(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        assert (target, src_dir_fd) == ("a.txt", dst_dir_fd)
+        assert (work / source).read_text() == "new"
+        assert (work / target).read_text() == "old"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     result = await call("Write", file_path="a.txt", content="new")
     assert (result.output, result.is_error) == ("Write failed: No space left on device", True)
     assert list(work.iterdir()) == [work / "a.txt"]

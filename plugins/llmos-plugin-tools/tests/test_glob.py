@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -10,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmos_plugin_tools import walk
 from llmos_plugin_tools.base import Refused
+from llmos_plugin_tools.beneath import open_beneath
 from llmos_plugin_tools.globs import GlobPattern, split_base
-from llmos_plugin_tools.walk import Walk
 
 
 @pytest.fixture
@@ -109,14 +109,13 @@ async def test_a_name_that_is_no_utf8_is_shown_with_replacements(call, work) -> 
 async def test_a_cancelled_search_ends_at_the_next_directory(call, tree, monkeypatch) -> None:
     started, cancelled, walked = anyio.Event(), threading.Event(), []
 
-    def entries(self: Walk, below: str) -> list[os.DirEntry[str]]:
-        walked.append(below)
+    def opened(root: int, path: str, flags: int) -> int:
+        walked.append(path)
         anyio.from_thread.run_sync(started.set)
         cancelled.wait(30)
-        return original(self, below)
+        return open_beneath(root, path, flags)
 
-    original = Walk._entries
-    monkeypatch.setattr(Walk, "_entries", entries)
+    monkeypatch.setattr(walk, "open_beneath", opened)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: call("Glob", pattern="*"))
         await started.wait()
@@ -126,13 +125,12 @@ async def test_a_cancelled_search_ends_at_the_next_directory(call, tree, monkeyp
 
 
 async def test_what_cannot_be_read_is_said(call, tree, monkeypatch) -> None:
-    def scandir(path: Path) -> Iterator[os.DirEntry[str]]:
-        if path.name == "deep":
+    def opened(root: int, path: str, flags: int) -> int:
+        if path == "deep":
             raise PermissionError(13, "Permission denied")
-        return original(path)
+        return open_beneath(root, path, flags)
 
-    original = os.scandir
-    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(walk, "open_beneath", opened)
     note = "\n(1 files or directories could not be read.)"
     assert (await call("Glob", pattern="*.py", path="sub")).output == "sub/x.py" + note
     assert (await call("Grep", pattern="x", path="sub", type="py")).output == "Found 1 file\nsub/x.py" + note

@@ -191,7 +191,8 @@ async def test_a_search_process_that_dies_is_a_failure(call, work, monkeypatch, 
     )
 
 
-def test_a_file_that_vanished_is_counted() -> None:
+def test_a_file_that_vanished_is_counted(work) -> None:
+    directory = os.open(work, os.O_RDONLY)
     request = {
         "pattern": "x",
         "ignore_case": False,
@@ -200,10 +201,12 @@ def test_a_file_that_vanished_is_counted() -> None:
         "offset": 0,
         "head_limit": 0,
         "max_chars": 100,
-        "files": [["gone", "/nonexistent/gone"]],
+        "directory": directory,
+        "files": [["gone", "gone"], ["below/gone", "below/gone"]],
     }
     result = grep_worker.answer(request)
-    assert (result["entries"], result["unreadable"], result["more"]) == ([], 1, False)
+    os.close(directory)
+    assert (result["entries"], result["unreadable"], result["more"]) == ([], 2, False)
 
 
 async def test_no_credential_reaches_the_search_process(call, monkeypatch, tmp_path) -> None:

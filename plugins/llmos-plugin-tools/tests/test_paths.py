@@ -93,8 +93,8 @@ def test_a_scratch_copy_below_a_sealed_directory_is_usable(run) -> None:
     scratch = run.workspace / "state" / "scratch"
     scratch.mkdir()
     paths = Paths(scratch, run.workspace)
-    assert paths.writable("a.txt") == scratch.resolve() / "a.txt"
-    assert paths.readable("a.txt") == scratch.resolve() / "a.txt"
+    assert paths.writable("a.txt").path == scratch.resolve() / "a.txt"
+    assert paths.readable("a.txt").path == scratch.resolve() / "a.txt"
     with pytest.raises(Refused):
         paths.readable("../secret.md")
 

@@ -1,4 +1,4 @@
-"""What run-time hooks keep: guards, observers and transforms."""
+"""What run-time hooks keep: guards, approvers, observers and transforms."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ from llmos_testkit.conformance.base import Conformance, swallows_cancellation
 from llmos_testkit.conformance.stage import GOAL, stage
 
 GUARDS = {"llmos_pre_tool_use": ("call", "run"), "llmos_pre_model_request": ("request", "run")}
+APPROVERS = {"llmos_approve": ("call", "verdict", "run")}
 OBSERVERS = {
     "llmos_post_tool_use": ("call", "result", "run"),
     "llmos_post_model_response": ("response", "run"),
     "llmos_event": ("event",),
 }
 TRANSFORMS = {"llmos_user_prompt_submit": ("prompt", "run"), "llmos_stop": ("outcome", "run")}
-RUN_TIME = {**GUARDS, **OBSERVERS, **TRANSFORMS}
+RUN_TIME = {**GUARDS, **APPROVERS, **OBSERVERS, **TRANSFORMS}
 """The hooks that the kernel calls during a run, and their arguments."""
 
 
@@ -107,6 +108,11 @@ class HooksConformance(Conformance):
                     if limit.cancel_called:
                         break
 
+    async def test_approvers_answer_yes_no_or_nothing(self, plugin: object, place: Path) -> None:
+        async for name, given, answer in self._answers(plugin, APPROVERS, place):
+            fine = answer is None or isinstance(answer, bool)
+            assert fine, f"{name} answered {answer!r} to {_short(given)}: that counts as no answer, and is reported"
+
     async def test_observers_bear_any_input(self, plugin: object, place: Path) -> None:
         async for name, given, answer in self._answers(plugin, OBSERVERS, place):
             assert not isinstance(answer, Exception), f"{name} raised {answer!r} for {_short(given)}"
@@ -139,7 +145,7 @@ class HooksConformance(Conformance):
 
     async def test_hooks_answer_in_time(self, plugin: object, place: Path) -> None:
         async with stage(place) as run:
-            for name, function in _hooks(plugin, RUN_TIME):
+            for name, function in _hooks(plugin, {**GUARDS, **OBSERVERS, **TRANSFORMS}):  # people take their time
                 for given in _samples(name, run):
                     with anyio.move_on_after(self.answer_s) as limit:
                         await _called(function, given)
@@ -268,6 +274,7 @@ def _stream() -> list[dict[str, Any]]:
 
 _SAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "llmos_pre_tool_use": lambda: [{"call": call} for call in _calls()],
+    "llmos_approve": lambda: [{"call": call, "verdict": Verdict.ask("Dear?", "kit")} for call in _calls()],
     "llmos_post_tool_use": _results,
     "llmos_pre_model_request": _requests,
     "llmos_post_model_response": _responses,

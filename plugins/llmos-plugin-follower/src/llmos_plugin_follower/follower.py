@@ -12,7 +12,6 @@ from llmos_core import (
     Candidate,
     DeniedError,
     DivergedError,
-    ExitCode,
     LLMOSError,
     Matcher,
     Notice,
@@ -65,7 +64,8 @@ class Follower:
         named = {"trace_id": stored.trace_id, "trace_version": stored.version}
         values = values_for(stored.trace, str(run.workdir), str(run.workspace))
         try:
-            _preflight(stored.trace, run)
+            _check_tools(stored.trace, run)
+            await _check_calls(stored.trace, values, run)
             replayed = await replay(stored.trace, values, _Caller(run))
             _check_steps(replayed, stored)
             await _check_files(stored, run.workdir)
@@ -110,19 +110,9 @@ class _Caller:
 
     async def call(self, call: ToolCall) -> ToolResult:
         result = await self._run.call(call)
-        if denied := result.data.get("denied"):
-            raise _refused(str(denied), call, str(result.data.get("reason")))
+        if result.data.get("denied"):
+            raise DeniedError(f"{call.id} ({call.tool}) was refused.", str(result.data.get("reason")))
         return result
-
-
-class _ApprovalNeeded(DeniedError):
-    exit_code = ExitCode.APPROVAL
-
-
-def _refused(decision: str, call: ToolCall, reason: str) -> DeniedError:
-    if decision == "ask":
-        return _ApprovalNeeded(f"{call.id} ({call.tool}) needs approval.", reason)
-    return DeniedError(f"{call.id} ({call.tool}) was refused.", reason)
 
 
 def _none_fits(candidates: Sequence[Candidate]) -> LLMOSError:
@@ -142,13 +132,29 @@ async def _load(chosen: Candidate, run: Run) -> StoredTrace:
     raise TraceError("The trace is no longer there.", f"{chosen.trace_id}, version {chosen.version}.")
 
 
-def _preflight(trace: Trace, run: Run) -> None:
+def _check_tools(trace: Trace, run: Run) -> None:
     """Before the first step: every tool is there."""
     if missing := trace.missing(run.tools):
         raise TraceError(
             f"The trace needs tools that are not installed: {missing}",
             fix="Install what brings them (llmos plugins install ...), or learn the goal anew with --mode learner.",
         )
+
+
+async def _check_calls(trace: Trace, values: Mapping[str, str], run: Run) -> None:
+    """Before the first step: the guards forbid none, and where they want to be sure, a person said yes."""
+    calls = [
+        ToolCall(id=f"step-{number}", tool=step.tool, input=bind(step.arguments, values), agent_id=step.agent)
+        for number, step in enumerate(trace.steps, 1)
+    ]
+    for step, call, verdict in zip(trace.steps, calls, await run.foresee(calls), strict=True):
+        if verdict.decision != "allow":
+            rule = f" (rule {verdict.rule})" if verdict.rule else ""
+            raise DeniedError(
+                f"The trace was not followed: {call.id} ({call.tool}: {step.title}) is refused now.",
+                f"{verdict.reason}{rule}. Nothing was changed.",
+                "Allow it, or learn the goal anew: add --mode learner.",
+            )
 
 
 def _check_steps(replayed: Replayed, stored: StoredTrace) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from anyio import to_thread
 from pydantic import BaseModel, Field
 
 from llmos_core import Run, ToolResult
+from llmos_plugin_tools import sandbox
 from llmos_plugin_tools.base import Input, KernelTool, Refused
 from llmos_plugin_tools.environment import command_environment
 from llmos_plugin_tools.paths import real
@@ -23,6 +23,8 @@ from llmos_plugin_tools.settings import MAX_TIMEOUT_MS, ToolsSettings
 SHELL = "/bin/bash"
 TIMED_OUT = 143
 """The exit code of a command that passed its timeout."""
+
+STOPPED = {"memory": "it used too much memory", "processes": "it started too many processes"}
 
 CWD_RESET = "Shell cwd was reset to ."
 NO_OUTPUT = "(Bash completed with no output)"
@@ -61,7 +63,7 @@ class Bash(KernelTool[BashInput]):
         limit = settings.max_output_chars
         state = run.state.setdefault(self.name, {"cwd": "."})
         workdir, cwd = await to_thread.run_sync(_directories, run.workdir, state["cwd"])
-        finished, left_in = await _shell(input.command, cwd, run.task.env, timeout_ms / 1000, keep=4 * limit)
+        finished, left_in = await _shell(input.command, run, (workdir, cwd), timeout_ms / 1000, keep=4 * limit)
         output, truncated = _shorten(finished.output, limit)
         if left_in is not None:
             inside = left_in.is_relative_to(workdir)
@@ -69,7 +71,7 @@ class Bash(KernelTool[BashInput]):
             output = output if inside else "\n".join(filter(None, (output, CWD_RESET)))
         exit_code = TIMED_OUT if finished.timed_out else finished.exit_code
         return ToolResult(
-            output=_report(output, exit_code, timeout_ms if finished.timed_out else None),
+            output=_report(output, exit_code, _why(finished, timeout_ms / 1000)),
             is_error=exit_code != 0,
             exit_code=exit_code,
             data={"timed_out": finished.timed_out, "truncated": truncated},
@@ -84,23 +86,14 @@ def _directories(given: Path, remembered: str) -> tuple[Path, Path]:
 
 
 async def _shell(
-    command: str, cwd: Path, env: Mapping[str, str], timeout_s: float, keep: int
+    command: str, run: Run, directories: tuple[Path, Path], timeout_s: float, keep: int
 ) -> tuple[Finished, Path | None]:
     """Run a command, and the directory the shell was in at its end; None if it failed, exited or timed out."""
     reader, writer = os.pipe()
     try:
         os.set_blocking(reader, False)
-        # The command's children get no hold of the pipe. A command that writes to it can tell no more than `cd` can.
-        script = f"eval {shlex.quote(command)} {writer}>&- && {{ pwd -P >&{writer}; true; }} 2>/dev/null"
         try:
-            finished = await run_process(
-                [SHELL, "-c", script],
-                cwd=cwd,
-                env={**command_environment(), **env},
-                timeout_s=timeout_s,
-                keep=keep,
-                pass_fds=[writer],
-            )
+            finished = await _run(command, run, directories, timeout_s, keep, writer)
         finally:
             os.close(writer)
         answer = b""
@@ -110,6 +103,36 @@ async def _shell(
         os.close(reader)
     told = answer.endswith(b"\n") and b"\0" not in answer
     return finished, Path(os.fsdecode(answer[:-1])) if told else None
+
+
+async def _run(
+    command: str, run: Run, directories: tuple[Path, Path], timeout_s: float, keep: int, report: int
+) -> Finished:
+    workdir, cwd = directories
+    if not sandbox.IS_LINUX:  # nothing of the sandbox is there; a guard has asked
+        env = {**command_environment(), **run.task.env}
+        return await run_process(
+            _script(command, report), cwd=cwd, env=env, timeout_s=timeout_s, keep=keep, pass_fds=[report]
+        )
+    from llmos_plugin_tools.sandbox.service import sandbox_of
+
+    confined = await sandbox_of(run)
+    return await confined.run(
+        _script(command, sandbox.REPORT_FD),
+        workdir=workdir,
+        workspace=run.workspace,
+        cwd=cwd,
+        env=run.task.env,
+        timeout_s=timeout_s,
+        keep=keep,
+        report=report,
+    )
+
+
+def _script(command: str, report: int) -> list[str]:
+    # The command's children get no hold of the pipe. A command that writes to it can tell no more than `cd` can.
+    script = f"eval {shlex.quote(command)} {report}>&- && {{ pwd -P >&{report}; true; }} 2>/dev/null"
+    return [SHELL, "-c", script]
 
 
 def _shorten(captured: Capture, limit: int) -> tuple[str, bool]:
@@ -140,8 +163,14 @@ def _holds_no_text(raw: bytes) -> bool:
     return False
 
 
-def _report(output: str, exit_code: int, timed_out_ms: int | None) -> str:
+def _why(finished: Finished, timeout_s: float) -> str:
+    """What ended the command, if it did not end itself."""
+    if finished.timed_out:
+        return f"Command timed out after {timeout_s:g}s"
+    return f"Command ended: {STOPPED[finished.stopped]}" if finished.stopped else ""
+
+
+def _report(output: str, exit_code: int, why: str) -> str:
     if exit_code == 0:
         return output or NO_OUTPUT
-    timeout = f"Command timed out after {timed_out_ms / 1000:g}s" if timed_out_ms else ""
-    return "\n".join(filter(None, (f"Exit code {exit_code}", timeout, output)))
+    return "\n".join(filter(None, (f"Exit code {exit_code}", why, output)))

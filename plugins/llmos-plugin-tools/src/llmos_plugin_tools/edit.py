@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from llmos_core import Run, ToolResult
 from llmos_plugin_tools.base import Input, KernelTool, Refused
-from llmos_plugin_tools.files import decode, load, replace_file
+from llmos_plugin_tools.files import Entry, decode, entry
 from llmos_plugin_tools.paths import Paths
 from llmos_plugin_tools.replacement import replace
 
@@ -44,17 +44,27 @@ def _edit(input: EditInput, run: Run) -> ToolResult:
     given = input.file_path
     if input.old_string == input.new_string:
         raise Refused("No changes to make: old_string and new_string are exactly the same.")
-    path = Paths.of(run).writable(given)
-    if not input.old_string:
-        if path.exists() and load(path, given):
-            raise Refused("Cannot create new file - file already exists.")
-        data, count = input.new_string.encode(), 1
-    else:
-        data, count = _changed(load(path, given), input)
-    replace_file(path, data, given)
+    creates = not input.old_string
+    with entry(Paths.of(run).writable(given), make=creates) as file:
+        count = _fill(file, input) if creates else _change(file, input)
     updated = "has been updated. All occurrences were successfully replaced."
     output = f"The file {given} {updated if input.replace_all else 'has been updated successfully.'}"
     return ToolResult(output=output, data={"file_path": given, "replacements": count})
+
+
+def _fill(file: Entry, input: EditInput) -> int:
+    old = file.status()
+    if old is not None and old.st_size:
+        raise Refused("Cannot create new file - file already exists.")
+    file.replace(input.new_string.encode(), old, unchanged=True)
+    return 1
+
+
+def _change(file: Entry, input: EditInput) -> int:
+    data, old = file.load()
+    changed, count = _changed(data, input)
+    file.replace(changed, old, unchanged=True)
+    return count
 
 
 def _changed(data: bytes, input: EditInput) -> tuple[bytes, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Annotated
 
 from anyio import to_thread
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from llmos_core import Run, ToolResult
 from llmos_plugin_tools.base import Input, KernelTool, Refused
+from llmos_plugin_tools.files import kind
 from llmos_plugin_tools.globs import GlobPattern, split_base
 from llmos_plugin_tools.paths import Paths
 from llmos_plugin_tools.walk import Walk, unreadable_note
@@ -41,15 +43,15 @@ class Glob(KernelTool[GlobInput]):
 def _glob(input: GlobInput, run: Run) -> ToolResult:
     paths = Paths.of(run)
     root = input.path or "."
-    directory = paths.readable(root)
-    if not directory.is_dir():
-        fault = "Path is not a directory" if directory.exists() else "Directory does not exist"
-        raise Refused(f"{fault}: {root}")
+    there = kind(paths.readable(root))
+    if not stat.S_ISDIR(there):
+        missing = not there or stat.S_ISLNK(there)  # a link that is left when all are resolved leads nowhere
+        raise Refused(f"{'Directory does not exist' if missing else 'Path is not a directory'}: {root}")
     base, rest = split_base(input.pattern)
     start = paths.readable(os.path.join(root, base))  # noqa: PTH118 - readable() takes the text of a path
     pattern = GlobPattern(rest, anchored=bool(base))
-    walk = Walk(start, paths)
-    found = sorted(paths.show(start / path) for path in walk if pattern.matches(path))
+    walk = Walk(start)
+    found = sorted(paths.show(start.path / path) for path in walk if pattern.matches(path))
     shown = found[:MAX_FILES]
     output = "\n".join(shown) if shown else "No files found"
     if len(found) > MAX_FILES:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pydantic import BaseModel, Field
 from llmos_core import Run, ToolResult
 from llmos_plugin_tools.base import Input, KernelTool, Refused
 from llmos_plugin_tools.environment import command_environment
+from llmos_plugin_tools.files import kind
 from llmos_plugin_tools.filetypes import FILE_TYPES
 from llmos_plugin_tools.globs import GlobPattern
 from llmos_plugin_tools.paths import Paths
@@ -69,14 +72,21 @@ class Grep(KernelTool[GrepInput]):
     async def act(self, input: GrepInput, run: Run) -> ToolResult:
         limit = run.settings(ToolsSettings).max_output_chars
         scope = await to_thread.run_sync(_scope, input, run)
-        answer = await _search(_request(input, scope, limit), limit, run.workdir)
+        try:
+            answer = await _search(_request(input, scope, limit), limit, run.workdir, scope.directory)
+        finally:
+            os.close(scope.directory)
         return _report(input, answer, scope.unreadable)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What to search: pairs of the shown and the real path. ``single``: the call named this very file."""
+    """What to search: pairs of the shown path and that below the open ``directory``, which the caller closes.
 
+    ``single``: the call named this very file.
+    """
+
+    directory: int
     files: list[tuple[str, str]]
     single: bool = False
     unreadable: int = 0
@@ -88,16 +98,22 @@ def _scope(input: GrepInput, run: Run) -> _Scope:
         raise Refused(f"Unrecognized file type: {input.type}. Known types: {', '.join(FILE_TYPES)}")
     given = input.path or "."
     start = paths.readable(given)
-    if start.is_file():
-        return _Scope([(paths.show(start), str(start))], single=True)
-    if not start.is_dir():
+    there = kind(start)
+    if stat.S_ISREG(there):
+        return _Scope(start.open_parent(), [(paths.show(start.path), start.path.name)], single=True)
+    if not stat.S_ISDIR(there):
         raise Refused(f"Path does not exist: {given}")
     filters = [input.glob, FILE_TYPES[input.type] if input.type else None]
     globs = [GlobPattern(text.removeprefix("/"), anchored=text.startswith("/")) for text in filters if text]
-    walk = Walk(start, paths)
-    found = [path for path in walk if all(pattern.matches(path) for pattern in globs)]
-    files = sorted((paths.show(start / path), str(start / path)) for path in found)
-    return _Scope(files, unreadable=walk.unreadable)
+    walk = Walk(start)
+    directory = start.open()
+    try:
+        found = [path for path in walk.below(directory) if all(pattern.matches(path) for pattern in globs)]
+        files = sorted((paths.show(start.path / path), path) for path in found)
+    except BaseException:
+        os.close(directory)
+        raise
+    return _Scope(directory, files, unreadable=walk.unreadable)
 
 
 def _request(input: GrepInput, scope: _Scope, max_chars: int) -> dict[str, Any]:
@@ -115,11 +131,12 @@ def _request(input: GrepInput, scope: _Scope, max_chars: int) -> dict[str, Any]:
         "offset": input.offset,
         "head_limit": input.head_limit,
         "max_chars": max_chars,
+        "directory": scope.directory,
         "files": scope.files,
     }
 
 
-async def _search(request: dict[str, Any], max_chars: int, cwd: Path) -> dict[str, Any]:
+async def _search(request: dict[str, Any], max_chars: int, cwd: Path, directory: int) -> dict[str, Any]:
     """The worker's answer. Raises Refused if the pattern is no regular expression or takes too long."""
     stdin = await to_thread.run_sync(_spooled, request)
     try:
@@ -130,6 +147,7 @@ async def _search(request: dict[str, Any], max_chars: int, cwd: Path) -> dict[st
             timeout_s=TIMEOUT_S,
             keep=8 * max_chars,
             stdin=stdin.fileno(),
+            pass_fds=(directory,),
         )
     finally:
         stdin.close()

@@ -10,7 +10,7 @@ from llmos_core import hookimpl
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from llmos_core import Tool
+    from llmos_core import Run, Tool, ToolCall, Verdict
 
 
 @hookimpl
@@ -30,3 +30,12 @@ def llmos_settings() -> type[BaseModel]:
     from llmos_plugin_tools.settings import ToolsSettings
 
     return ToolsSettings
+
+
+@hookimpl
+async def llmos_pre_tool_use(call: ToolCall, run: Run) -> Verdict | None:
+    if call.tool != "Bash":
+        return None
+    from llmos_plugin_tools.sandbox.guard import judge
+
+    return await judge(run)

@@ -69,11 +69,15 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A process that ended, or was ended at its timeout. ``exit_code`` is the shell's: 128 + N after signal N."""
+    """A process that ended, or was ended at its timeout. ``exit_code`` is the shell's: 128 + N after signal N.
+
+    ``stopped`` names the limit that it was ended for, if one was.
+    """
 
     exit_code: int
     timed_out: bool
     output: Capture
+    stopped: str | None = None
 
 
 async def run_process(
@@ -114,21 +118,22 @@ async def run_process(
         try:
             with move_on_after(timeout_s) as clock:
                 async with create_task_group() as tasks:
-                    tasks.start_soon(_pump, reader, output)
+                    tasks.start_soon(pump, reader, output)
                     await process.wait()
                     tasks.cancel_scope.cancel()
         finally:
             with CancelScope(shield=True):
                 await _end_session(process.pid)
                 await process.aclose()
-        _drain(reader, output)
+        drain(reader, output)
     finally:
         os.close(reader)
     status = process.returncode or 0
     return Finished(128 - status if status < 0 else status, clock.cancelled_caught, output)
 
 
-async def _pump(reader: int, output: Capture) -> None:
+async def pump(reader: int, output: Capture) -> None:
+    """Take what comes out of a pipe, to its end."""
     while True:
         await wait_readable(reader)
         chunk = os.read(reader, CHUNK)
@@ -137,7 +142,7 @@ async def _pump(reader: int, output: Capture) -> None:
         output.add(chunk)
 
 
-def _drain(reader: int, output: Capture) -> None:
+def drain(reader: int, output: Capture) -> None:
     """Take what is in the pipe now, without waiting for its end."""
     with suppress(BlockingIOError):
         for _ in range(PIPE_CHUNKS):

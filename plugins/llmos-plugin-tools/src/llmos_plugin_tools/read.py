@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from llmos_core import Run, ToolResult
 from llmos_plugin_tools.base import Input, KernelTool, Refused
-from llmos_plugin_tools.files import decode, load
+from llmos_plugin_tools.files import decode, entry
 from llmos_plugin_tools.paths import Paths
 
 MAX_READ_BYTES = 256 * 1024
@@ -44,7 +44,8 @@ class Read(KernelTool[ReadInput]):
 
 def _read(input: ReadInput, run: Run) -> ToolResult:
     given = input.file_path
-    data = load(Paths.of(run).readable(given), given)
+    with entry(Paths.of(run).readable(given)) as file:
+        data, _ = file.load()
     text = decode(data)
     if text is None:
         raise Refused(f"Cannot read {given}: it is a binary file. Use a command that knows its format.")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from llmos_core import Run, ToolResult
 from llmos_plugin_tools.base import Input, KernelTool
-from llmos_plugin_tools.files import replace_file
+from llmos_plugin_tools.files import entry
 from llmos_plugin_tools.paths import Paths
 
 
@@ -34,8 +34,11 @@ class Write(KernelTool[WriteInput]):
 def _write(input: WriteInput, run: Run) -> ToolResult:
     given = input.file_path
     data = input.content.encode()
-    created = replace_file(Paths.of(run).writable(given), data, given)
+    with entry(Paths.of(run).writable(given), make=True) as file:
+        old = file.status()
+        file.replace(data, old)
     # The same words whether or not the file was there: a replay in the same place must see what the learner saw.
     return ToolResult(
-        output=f"File written successfully: {given}", data={"file_path": given, "created": created, "bytes": len(data)}
+        output=f"File written successfully: {given}",
+        data={"file_path": given, "created": old is None, "bytes": len(data)},
     )

@@ -1,0 +1,1 @@
+"""Remembers what people approved, and answers for them."""

@@ -1,0 +1,21 @@
+"""Hook implementations."""
+
+from __future__ import annotations
+
+from llmos_core import Outcome, Run, ToolCall, hookimpl
+
+
+@hookimpl
+async def llmos_approve(call: ToolCall, run: Run) -> bool | None:
+    """Answer what is remembered of this very call; approvals for once are used up by it."""
+    from llmos_plugin_approvals.answering import answer
+
+    return await answer(call, run)
+
+
+@hookimpl
+async def llmos_stop(outcome: Outcome, run: Run) -> None:
+    """Bring back the approvals for once whose calls did not start after all."""
+    from llmos_plugin_approvals.answering import bring_back
+
+    await bring_back(run)

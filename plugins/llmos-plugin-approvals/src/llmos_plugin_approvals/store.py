@@ -1,0 +1,183 @@
+"""Remembered answers: a file each, written whole or not at all, and used up by exactly one run."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import JsonValue, ValidationError
+
+from llmos_core import Record, ToolCall, write_atomic
+
+Scope = Literal["once", "project", "pattern"]
+"""What an answer is for: one call of the next run of a goal, every such call, or every call that fits a pattern."""
+
+MAIN = ("command", "file_path", "path", "url")
+"""The arguments that patterns look at; of a call without one of these, the first that is a text."""
+
+_PATHS = ("file_path", "path")
+# What a wildcard stands for: nothing that could begin another command, or a line that nobody saw.
+_ANY = {"command": r"[^;&|`$()<>\x00-\x1f\x7f]"}
+_ANY_ELSE = r"[^\x00-\x1f\x7f]"
+_OLD_DRAFT_S = 3600.0
+_KEY_BYTES = 32
+
+
+class Asked(Record):
+    """A call as it is asked about: where, for what goal, by which run. ``exact`` is the call as one text."""
+
+    project: str
+    directory: str
+    goal: str
+    run_id: str
+    continues: str | None = None
+    call: ToolCall
+    exact: str
+
+
+class Answer(Record):
+    """What a person said to a call. ``directory`` is its working directory; empty for the project's own."""
+
+    scope: Scope
+    allowed: bool
+    project: str
+    directory: str
+    goal: str
+    run_id: str
+    call_id: str
+    tool: str
+    input: dict[str, JsonValue]
+    exact: str
+    pattern: str | None = None
+    at: datetime
+    seal: str = ""
+
+    def sealed(self, key: bytes) -> Self:
+        """The same answer with the seal that only its user can make."""
+        content = self.model_dump_json(exclude={"seal"}).encode()
+        return self.model_copy(update={"seal": hmac.new(key, content, "sha256").hexdigest()})
+
+    @property
+    def id(self) -> str:
+        """The same for the same question, so that a later answer takes the place of an earlier one."""
+        question = [self.scope, self.project, self.directory, self.tool]
+        if self.scope == "pattern":
+            question += [self.pattern or ""]
+        else:
+            question += [self.exact]
+        if self.scope == "once":
+            question += [self.run_id, self.call_id]
+        return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
+
+    def fits(self, asked: Asked) -> bool:
+        """Whether it answers this question. Changed arguments are another question."""
+        if (asked.project, asked.directory, asked.call.tool) != (self.project, self.directory, self.tool):
+            return False
+        if self.scope == "pattern":
+            return matches(self.pattern or "", asked.call)
+        if asked.exact != self.exact:
+            return False
+        return self.scope == "project" or asked.goal == self.goal or asked.continues == self.run_id
+
+
+def main_argument(call: ToolCall) -> tuple[str, str] | None:
+    """The argument that says what a call is about, by name; None where there is no text."""
+    texts = {name: value for name, value in call.input.items() if isinstance(value, str)}
+    name = next((name for name in (*MAIN, *texts) if name in texts), None)
+    return (name, texts[name]) if name is not None else None
+
+
+def matches(pattern: str, call: ToolCall) -> bool:
+    """Whether the main argument fits a pattern, in which ``*`` and ``?`` are wildcards and all else is itself.
+
+    In commands a wildcard stands for no shell operator, and a path that goes up (``..``) fits no pattern.
+    """
+    main = main_argument(call)
+    if main is None or (main[0] in _PATHS and ".." in Path(main[1]).parts):
+        return False
+    one = _ANY.get(main[0], _ANY_ELSE)
+    wild = {"*": f"{one}*", "?": one}
+    return re.fullmatch("".join(wild.get(char, re.escape(char)) for char in pattern), main[1]) is not None
+
+
+def _key(*, make: bool = False) -> bytes:
+    """What this user seals answers with; another one each time, while there is none and none is made."""
+    from platformdirs import user_data_path
+
+    path = user_data_path("llmos") / "approvals.key"
+    if path.is_file() and len(key := path.read_bytes()) == _KEY_BYTES:
+        return key
+    key = secrets.token_bytes(_KEY_BYTES)
+    if make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, key, mode=0o600)
+    return key
+
+
+def _same(ours: str, given: str) -> bool:
+    return hmac.compare_digest(ours.encode(), given.encode())
+
+
+class AnswerStore:
+    """The answers below a workspace's ``state/approvals/``, which only their user can read.
+
+    Each has the seal of its user: what came with a workspace from elsewhere is no answer.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self._root = workspace / "state" / "approvals"
+
+    def keep(self, answer: Answer) -> None:
+        """Remember an answer, durably; it takes the place of an earlier one to the same question."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sweep()
+        sealed = answer.sealed(_key(make=True))
+        write_atomic(self._path(answer), sealed.model_dump_json(indent=2).encode(), mode=0o600)
+
+    def forget(self, answer: Answer) -> bool:
+        """Remove an answer; False where it is gone. Of several that do so at once, one is told True."""
+        try:
+            self._path(answer).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def answers(self) -> Iterator[Answer]:
+        """All answers, the newest first. A file that is damaged, renamed or of another user is no answer."""
+        found, key = [], _key()
+        for path in self._root.glob("[!.]*.json"):
+            with suppress(FileNotFoundError, ValidationError):  # used up meanwhile; damaged
+                answer = Answer.model_validate_json(path.read_bytes())
+                if self._path(answer) == path and _same(answer.sealed(key).seal, answer.seal):
+                    found.append(answer)
+        yield from sorted(found, key=lambda answer: answer.at, reverse=True)
+
+    def standing(self, asked: Asked) -> Answer | None:
+        """The newest answer to a question that is not for once only."""
+        return next((answer for answer in self.answers() if answer.scope != "once" and answer.fits(asked)), None)
+
+    def take(self, asked: Asked) -> Answer | None:
+        """An answer to a question. One for once is given to one taker only."""
+        if (standing := self.standing(asked)) is not None:
+            return standing
+        fitting = (answer for answer in self.answers() if answer.scope == "once" and answer.fits(asked))
+        return next((answer for answer in fitting if self.forget(answer)), None)
+
+    def _path(self, answer: Answer) -> Path:
+        return self._root / f"{answer.scope}-{answer.id}.json"
+
+    def _sweep(self) -> None:
+        """Remove the drafts of processes that were killed."""
+        for draft in self._root.glob(".*.json.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _OLD_DRAFT_S:
+                    draft.unlink()

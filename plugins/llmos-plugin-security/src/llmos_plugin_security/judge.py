@@ -1,0 +1,120 @@
+"""The guard itself: a tool call in, a judgement out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmos_plugin_security import builtins_judged, interpreters, outputs, programs, rules, wrappers
+from llmos_plugin_security.commands_judged import Commands
+from llmos_plugin_security.places import World
+from llmos_plugin_security.rules import Rule, Severity
+from llmos_plugin_security.scope import Exhausted, Finding
+from llmos_plugin_security.shell import Shell
+from llmos_plugin_security.tools import judge_tool
+from llmos_plugin_security.values import holds_marks
+
+_STRICTNESS: dict[str, int] = {"allow": 0, "ask": 1, "deny": 2}
+_HANDLERS = {
+    **builtins_judged.HANDLERS,
+    **outputs.HANDLERS,
+    **wrappers.HANDLERS,
+    **interpreters.HANDLERS,
+    **programs.HANDLERS,
+}
+_SEALED_KINDS = {"control", "secret", "undecided"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the guard says of a call, and why. ``trail`` leads to ``part`` through what it is wrapped in."""
+
+    verdict: Severity
+    rule: str = ""
+    reason: str = ""
+    part: str = ""
+    trail: Sequence[str] = ()
+    findings: Sequence[Finding] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges calls in one world. ``found`` are rules of settings anybody may have written, ``own`` the user's."""
+
+    world: World
+    found: Sequence[Rule] = ()
+    own: Sequence[Rule] = ()
+
+    def judge(self, tool: str, input: Mapping[str, Any]) -> Judgement:
+        """Judge a call of a tool. What it says depends on the call, on the world and on symbolic links alone."""
+        if tool == "Bash":
+            return self.command(input.get("command"))
+        findings = judge_tool(tool, input, self.world)
+        return self._judgement(findings)
+
+    def command(self, command: object) -> Judgement:
+        """Judge a shell command."""
+        if not isinstance(command, str):
+            return Judgement("deny", "unparseable", "the command is no text")
+        if holds_marks(command):
+            return Judgement("deny", "control-characters", "it holds characters of private use")
+        commands = Commands(_HANDLERS, [rule for rule in (*self.found, *self.own) if rule.severity != "allow"])
+        shell = Shell(self.world, commands)
+        try:
+            shell.text(_visible(command), "the command")
+        except Exhausted as error:
+            shell.trail.clear()
+            shell.find("too-complex", command, str(error))
+        except RecursionError:
+            shell.trail.clear()
+            shell.find("too-deep", command)
+        return self._judgement(shell.findings, _words(command))
+
+    def _judgement(self, findings: Sequence[Finding], words: Sequence[str] = ()) -> Judgement:
+        decided: list[tuple[Severity, Rule, Finding]] = []
+        known = {**rules.by_id(), **{rule.id: rule for rule in (*self.found, *self.own)}}
+        for finding in findings:
+            rule = known[finding.rule]
+            decided.append((self._severity(rule, words), rule, finding))
+        if not decided:
+            return Judgement("allow")
+        severity, rule, finding = max(decided, key=lambda one: _STRICTNESS[one[0]])
+        if severity == "allow":
+            return Judgement("allow", rule.id, "a rule of the settings allows it", findings=findings)
+        what = rule.what[:1].lower() + rule.what[1:]
+        reason = f"{what}: {finding.part}" if finding.part else what
+        if finding.detail and finding.detail != finding.part:
+            reason += f" ({finding.detail})"
+        return Judgement(severity, rule.id, reason, finding.part, finding.trail, findings)
+
+    def _severity(self, rule: Rule, words: Sequence[str]) -> Severity:
+        """What a rule means after the settings: whoever wrote them, control files and secrets stay as they are,
+        unless it was the user.
+        """
+        if not words:
+            return rule.severity
+        name, arguments = words[0].rpartition("/")[2], words[1:]
+        if any(one.severity == "allow" and one.fits(name, arguments, "") for one in self.own):
+            return "allow"
+        may = rule.severity == "ask" and rule.kind not in _SEALED_KINDS
+        if may and any(one.severity == "allow" and one.fits(name, arguments, "") for one in self.found):
+            return "allow"
+        return rule.severity
+
+
+def _visible(command: str) -> str:
+    """Without what the shell takes away before it reads anything."""
+    return command.replace("\r\n", "\n")
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command that is one simple command, which alone a rule may allow."""
+    if re.search(r"[;&|<>`$(){}\n\\]", command):
+        return []
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []

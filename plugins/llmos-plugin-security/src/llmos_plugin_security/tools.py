@@ -1,0 +1,176 @@
+"""Tools that take paths: what they may read and write."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from llmos_plugin_security.places import World
+from llmos_plugin_security.scope import Finding
+
+_WRITERS = {"Write", "Edit", "MultiEdit", "NotebookEdit"}
+_READERS = {"Read", "NotebookRead"}
+_SEARCHERS = {"Glob", "Grep", "LS"}
+_PATHS = ("file_path", "notebook_path", "path", "directory", "dir", "filename")
+_SHARED = ("/usr", "/lib", "/lib64", "/opt", "/nix")
+
+
+def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Finding]:
+    """What speaks against a call. Of tools that nobody knows, words that look like absolute paths are judged."""
+    if tool in _WRITERS:
+        return _paths(tool, input, world, writes=True)
+    if tool in _READERS or tool in _SEARCHERS:
+        found = _paths(tool, input, world, writes=False)
+        pattern = input.get("pattern") if tool == "Glob" else input.get("glob") if tool == "Grep" else None
+        base = input.get("path")
+        if isinstance(pattern, str):
+            found += _read(tool, _joined(base, pattern), world)
+        return found
+    if tool in {"WebFetch", "WebSearch"}:
+        return _address(tool, input.get("url"))
+    return _unknown(tool, input, world)
+
+
+def _joined(base: object, pattern: str) -> str:
+    fixed = re.split(r"[*?\[{]", pattern)[0].rpartition("/")[0] if re.search(r"[*?\[{]", pattern) else pattern
+    if pattern.startswith(("/", "~")) or not isinstance(base, str):
+        return fixed or "."
+    return f"{base}/{fixed}"
+
+
+def _paths(tool: str, input: Mapping[str, Any], world: World, *, writes: bool) -> list[Finding]:
+    found: list[Finding] = []
+    seen = False
+    for key in _PATHS:
+        if key not in input or input[key] is None:
+            continue
+        seen = True
+        path = input[key]
+        if not isinstance(path, str):
+            found.append(Finding("unparseable", f"{key} is no text", (tool,)))
+        else:
+            found += _write(tool, path, world) if writes else _read(tool, path, world)
+    if not seen and writes:
+        found.append(Finding("write-unknown", f"{tool} names no file", (tool,)))
+    return found
+
+
+def _expanded(path: str, world: World) -> str | None:
+    """None for what is no path."""
+    if "\0" in path or not path:
+        return None
+    if path == "~" or path.startswith("~/"):
+        return world.home + path[1:]
+    return path
+
+
+def _write(tool: str, given: str, world: World) -> list[Finding]:
+    path = _expanded(given, world)
+    if path is None:
+        return [Finding("write-unknown", f"{tool} {given!r}", (tool,), "it is no path")]
+    place = world.at(path, world.root)
+    if place.kind in {"inside", "everything"}:
+        if f"{place.path}/".startswith(f"{world.real_root}/.git/"):
+            return [Finding("write-control", f"{tool} {given}", (tool,), place.path)]
+        return []
+    rule = {"control": "write-control", "device": "device", "unknown": "write-unknown"}.get(place.kind, "write-outside")
+    return [Finding(rule, f"{tool} {given}", (tool,), place.path)]
+
+
+def _read(tool: str, given: str, world: World) -> list[Finding]:
+    path = _expanded(given, world)
+    if path is None:
+        return []
+    place = world.at(path, world.root)
+    if place.closed == "secret":
+        return [Finding("read-secret", f"{tool} {given}", (tool,), place.path)]
+    if place.closed == "project" and tool not in _SEARCHERS:
+        return [Finding("read-project-secret", f"{tool} {given}", (tool,), place.path)]
+    if place.kind == "device":
+        return [Finding("device", f"{tool} {given}", (tool,), place.path)]
+    if _readable(place.path, world):
+        return []
+    return [Finding("read-outside", f"{tool} {given}", (tool,), place.path)]
+
+
+def _readable(path: str, world: World) -> bool:
+    below = [world.real_root, *_SHARED]
+    if world.workspace is not None:
+        workspace = world.resolve(world.workspace) or world.workspace
+        if any(path == at or path.startswith(f"{at}/") for at in (f"{workspace}/memories", f"{workspace}/state")):
+            return path == world.real_root or path.startswith(f"{world.real_root}/")
+        below.append(workspace)
+    return any(path == at or path.startswith(f"{at}/") for at in below)
+
+
+def _address(tool: str, url: object) -> list[Finding]:
+    """An address within one's own network, or on this machine, is asked about."""
+    if url is None:
+        return []
+    if not isinstance(url, str):
+        return [Finding("unparseable", "url is no text", (tool,))]
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return [Finding("private-address", url, (tool,), "it is no address")]
+    if parts.scheme not in {"", "http", "https"} or not host or _private(host):
+        return [Finding("private-address", url, (tool,))]
+    return []
+
+
+def _private(host: str) -> bool:
+    if (
+        host == "localhost"
+        or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
+        or "." not in host
+    ):
+        return ":" not in host or not _global(host)
+    if re.fullmatch(r"[0-9a-fx.]+", host) and re.fullmatch(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+))*", host):
+        return not _global(host)
+    return False
+
+
+def _global(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False  # written in another way than people do
+
+
+def _unknown(tool: str, input: Mapping[str, Any], world: World) -> list[Finding]:
+    """A tool nobody described: paths it is given may be read or written."""
+    found: list[Finding] = []
+    for value in _texts(input):
+        looks = (
+            value.startswith(("/", "~/", "../", "./", "file://"))
+            and len(value) < 1024
+            and not re.search(r"[\s<>]", value)
+        )
+        if not looks:
+            continue
+        path = _expanded(value.removeprefix("file://"), world)
+        if path is None:
+            continue
+        place = world.at(path, world.root)
+        if place.closed == "secret":
+            found.append(Finding("read-secret", f"{tool} {value}", (tool,), place.path))
+        elif place.kind in {"control", "device"}:
+            rule = "write-control" if place.kind == "control" else "device"
+            found.append(Finding(rule, f"{tool} {value}", (tool,), place.path))
+    return found
+
+
+def _texts(value: object, depth: int = 0) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if depth > 8:
+        return []
+    if isinstance(value, Mapping):
+        return [text for one in value.values() for text in _texts(one, depth + 1)]
+    if isinstance(value, list | tuple):
+        return [text for one in value[:1000] for text in _texts(one, depth + 1)]
+    return []

@@ -1,0 +1,40 @@
+"""A command and what it may reach, as the supervisor starts it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmos_plugin_tools.sandbox.bubblewrap import wrapped
+from llmos_plugin_tools.sandbox.places import DEVICES
+from llmos_plugin_tools.sandbox.runner import Confined
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The places that a command may read, those it may write, and whether it reaches the network."""
+
+    read: list[str]
+    write: list[str]
+    network: bool
+
+
+def confine(kind: str, command: Sequence[str], bounds: Bounds, cwd: Path) -> tuple[Confined, Sequence[str]]:
+    """How the supervisor shall confine the command, and the command. Raises FileNotFoundError without bubblewrap."""
+    if kind == "bubblewrap":
+        program = shutil.which("bwrap")
+        if program is None:
+            raise FileNotFoundError(2, "bwrap is not installed")
+        command = wrapped(program, command, read=bounds.read, write=bounds.write, cwd=cwd, network=bounds.network)
+    return Confined(kind, bounds.read, bounds.write, list(DEVICES), bounds.network, _families(kind, bounds)), command
+
+
+def _families(kind: str, bounds: Bounds) -> list[int]:
+    """The kinds of sockets that a command can make."""
+    from llmos_plugin_tools.sandbox import seccomp
+
+    if kind == "bubblewrap" and not bounds.network:
+        return [seccomp.AF_UNIX, *seccomp.INTERNET]  # nobody else is in its network
+    return list(seccomp.INTERNET) if bounds.network else []

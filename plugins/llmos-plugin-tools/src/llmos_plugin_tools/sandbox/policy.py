@@ -1,0 +1,64 @@
+"""What one command may reach, from its run and the user's settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from llmos_core import user_file
+from llmos_plugin_tools.base import Refused
+from llmos_plugin_tools.sandbox.confine import Bounds
+from llmos_plugin_tools.sandbox.places import carved, system_places
+from llmos_plugin_tools.settings import SandboxSettings
+
+SEALED = ("memories", "state")
+"""Directories of a workspace that no command may read, unless it works in one of them (a scratch copy)."""
+
+RULING = (*SEALED, "agents", "lessons", "plugins")
+"""Directories of a workspace that no command may write."""
+
+
+class Policy:
+    """What the commands of one run may reach. What does not change between them is looked up once."""
+
+    def __init__(self, settings: SandboxSettings, own: Path) -> None:
+        self._settings = settings
+        self._own = own
+        self._rules_llmos = [Path(os.path.realpath(user_file().parent))]
+        self._system = system_places(self._rules_llmos)
+        self._known: dict[tuple[Path, Path, int], Bounds] = {}
+
+    def bounds(self, workdir: Path, workspace: Path) -> Bounds:
+        """Raises Refused if what may be written would hold what rules the agent. ``workdir`` is resolved."""
+        root = Path(os.path.realpath(workspace))
+        key = workdir, root, root.stat().st_mtime_ns if root.is_dir() else 0  # what is in the root may change
+        if key not in self._known:
+            self._known[key] = self._bounds(workdir, root)
+        return self._known[key]
+
+    def _bounds(self, workdir: Path, root: Path) -> Bounds:
+        sealed = [*self._rules_llmos, *(root / name for name in SEALED)]
+        extra = [Path(os.path.realpath(os.path.expanduser(place))) for place in self._settings.write]  # noqa: PTH111
+        write = [workdir, self._own, *(place for place in extra if place.exists())]
+        _check(write, root, self._rules_llmos)
+        given = (Path(os.path.expanduser(place)) for place in self._settings.read)  # noqa: PTH111
+        read = list(carved([*map(Path, self._system), root, *given], sealed))
+        return Bounds(_outermost(read), [str(place) for place in write], self._settings.network)
+
+
+def _outermost(places: list[str]) -> list[str]:
+    """Without those that lie in another of them."""
+    links = {place for place in places if Path(place).is_symlink()}
+    kept: list[str] = []
+    for place in sorted(set(places), key=len):
+        if place in links or not any(place.startswith(f"{other}/") for other in kept if other not in links):
+            kept.append(place)
+    return kept
+
+
+def _check(write: Iterable[Path], root: Path, others: Iterable[Path]) -> None:
+    ruling = [root, *others, *(root / name for name in RULING)]
+    for place in write:
+        if any(rules.is_relative_to(place) for rules in ruling):
+            raise Refused(f"No command can run: {place}, which it could write, holds what rules the agent.")
