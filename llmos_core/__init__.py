@@ -34,12 +34,13 @@ _NAMES = {
     "host.settings": "OWN Settings SettingsFile load_settings plugin_settings",
     "host.settings_file": "user_file",
     "records": """
-        AUTO AgentSpec Bid Billing Candidate Effect ErrorInfo FileState Note Offer Outcome PermissionMode
+        AUTO AgentSpec Bid Billing Candidate Check Effect ErrorInfo FileState Note Offer Outcome PermissionMode
         Record Result Task ToolCall ToolResult TreeState Usage Verdict clock
     """,
     "kernel.approvals": "exact_call",
     "past": "PastRun",
     "run": "ModelInfo Run Serve ToolInfo",
+    "seals": "is_sealed seal",
     "system": "LLMOS OnAsk OnEvent make_task of_run",
     "workspace": "Project",
     "trace.binding": "Abstraction bind values_for",

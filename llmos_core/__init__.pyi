@@ -64,6 +64,7 @@ from llmos_core.records import AgentSpec as AgentSpec
 from llmos_core.records import Bid as Bid
 from llmos_core.records import Billing as Billing
 from llmos_core.records import Candidate as Candidate
+from llmos_core.records import Check as Check
 from llmos_core.records import Effect as Effect
 from llmos_core.records import ErrorInfo as ErrorInfo
 from llmos_core.records import FileState as FileState
@@ -84,6 +85,8 @@ from llmos_core.run import ModelInfo as ModelInfo
 from llmos_core.run import Run as Run
 from llmos_core.run import Serve as Serve
 from llmos_core.run import ToolInfo as ToolInfo
+from llmos_core.seals import is_sealed as is_sealed
+from llmos_core.seals import seal as seal
 from llmos_core.system import LLMOS as LLMOS
 from llmos_core.system import OnAsk as OnAsk
 from llmos_core.system import OnEvent as OnEvent

@@ -181,7 +181,8 @@ class StoredTrace(Record):
 
     ``trace`` is None where the file cannot be read; ``fault`` then says why. A file whose bytes do not match its
     name was edited by hand: it is readable, but ``intact`` is False and it is not followable. Counts are live, from
-    the log of outcomes; ``disputed`` is the last word of a user who found a run with it bad.
+    the log of outcomes; ``disputed`` is the last word of a user who found a run with it bad. One that this user has
+    not made or verified here is ``foreign``: it may be followed, but its commands reach no network.
     """
 
     trace_id: str
@@ -189,6 +190,7 @@ class StoredTrace(Record):
     location: str
     trace: Trace | None
     intact: bool = True
+    foreign: bool = False
     fault: str | None = None
     uses: int = 0
     successes: int = 0

@@ -16,7 +16,7 @@ import pluggy
 from pydantic import BaseModel
 
 from llmos_core.events import Event
-from llmos_core.records import AgentSpec, Outcome, ToolCall, ToolResult, Verdict
+from llmos_core.records import AgentSpec, Check, Outcome, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
     from llmos_core.contracts import Ledger, Matcher, MemoryBackend, ModelProvider, ModelRequest, Strategy, Tool
@@ -119,6 +119,14 @@ def llmos_settings() -> type[BaseModel]:  # type: ignore[empty-body]
     Give every field a default, or the plugin is ``broken`` until its user has set it, and forbid unknown keys. Mark a
     field that could start a program with ``json_schema_extra=OWN``: it may stand in the user's own file only. Use
     pydantic's ``SecretStr`` for what must never be shown.
+    """
+
+
+@hookspec
+def llmos_checks(settings: SettingsOf) -> Iterable[Check]:  # type: ignore[empty-body]
+    """What ``llmos doctor`` should know of this machine: whether what the plugin needs is there, and works.
+
+    It is called by ``doctor`` alone, so it may take a moment, and may try things out; it changes nothing that stays.
     """
 
 

@@ -211,6 +211,29 @@ class Candidate(Record):
     missing: str | None = None
 
 
+class Check(Record):
+    """A finding about this machine. ``fix`` says what to do where it is not ``ok``."""
+
+    name: str
+    state: Literal["ok", "warning", "error"]
+    detail: str
+    fix: str = ""
+
+    @classmethod
+    def ok(cls, name: str, detail: str) -> Self:
+        return cls(name=name, state="ok", detail=detail)
+
+    @classmethod
+    def warning(cls, name: str, detail: str, fix: str) -> Self:
+        """Things go on, but less well than they could."""
+        return cls(name=name, state="warning", detail=detail, fix=fix)
+
+    @classmethod
+    def error(cls, name: str, detail: str, fix: str) -> Self:
+        """``doctor`` fails for it."""
+        return cls(name=name, state="error", detail=detail, fix=fix)
+
+
 class Bid(Record):
     """A strategy's offer for a task. ``fit`` 0 means it cannot act; ``refusal`` then says why.
 

@@ -75,6 +75,15 @@ class Run(Protocol):
         ...
 
     @property
+    def is_offline(self) -> bool:
+        """Whether commands of this run must not reach a network."""
+        ...
+
+    def go_offline(self) -> None:
+        """From now on ``is_offline``: for this run, its copies and what it executes."""
+        ...
+
+    @property
     def workspace(self) -> Path:
         """The workspace's root; tools may read below it."""
         ...

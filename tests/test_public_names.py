@@ -9,15 +9,15 @@ import llmos_core
 
 NAMES = """
 API_VERSION AUTO Abstraction AgentFinished AgentSpec AgentStarted AnyEvent ApprovalError Bid Billing BudgetError
-Candidate DeniedError DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError Ledger
-LlmDelta LlmOutput Matcher MemoryBackend ModeChosen ModelInfo ModelProvider ModelReply ModelRequest ModelStalledError
-ModelUsed Note NoteBackend NoteStore Notice OWN Offer OnAsk OnEvent Outcome Parameter PastRun PermissionMode
-PluginError ProducedFile Project Record Replayed Result Run RunFinished RunInterruptedError RunTimeoutError Serve
-Settings SettingsError SettingsFile SettingsOf Step StepResult StoredTrace Strategy Task Tool ToolApproved ToolCall
-ToolDenied ToolInfo ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore TreeState Usage
-UsageError UsedPlugin UserInput Verdict Verification WorkspaceError __version__ bind canonical_goal clock disputed
-exact_call file_digest goal_signature hookimpl load_settings make_task of_run parse_trace plugin_settings render_trace
-replay same_constraints trace_version user_file values_for write_atomic
+Candidate Check DeniedError DivergedError Divergence Effect ErrorInfo Event ExitCode FileState Hold LLMOS LLMOSError
+Ledger LlmDelta LlmOutput Matcher MemoryBackend ModeChosen ModelInfo ModelProvider ModelReply ModelRequest
+ModelStalledError ModelUsed Note NoteBackend NoteStore Notice OWN Offer OnAsk OnEvent Outcome Parameter PastRun
+PermissionMode PluginError ProducedFile Project Record Replayed Result Run RunFinished RunInterruptedError
+RunTimeoutError Serve Settings SettingsError SettingsFile SettingsOf Step StepResult StoredTrace Strategy Task Tool
+ToolApproved ToolCall ToolDenied ToolInfo ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore
+TreeState Usage UsageError UsedPlugin UserInput Verdict Verification WorkspaceError __version__ bind canonical_goal
+clock disputed exact_call file_digest goal_signature hookimpl is_sealed load_settings make_task of_run parse_trace
+plugin_settings render_trace replay same_constraints seal trace_version user_file values_for write_atomic
 """
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 import click
 import importlib_metadata
@@ -17,17 +15,8 @@ from llmos_core.contracts import ModelProvider
 from llmos_core.errors import ExitCode, LLMOSError
 from llmos_core.host.plugins import PluginInfo
 from llmos_core.host.settings import load_settings
+from llmos_core.records import Check
 from llmos_core.system import LLMOS
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. ``fix`` says what to do where it is no ``ok``."""
-
-    name: str
-    state: Literal["ok", "warning", "error"]
-    detail: str
-    fix: str = ""
 
 
 @click.command()
@@ -37,7 +26,7 @@ def doctor(workspace: str | None, as_json: bool) -> None:
     """Check the installation: settings, workspace, plugins, model. Exits with 1 if something must be mended."""
     checks = list(_checks(workspace))
     if as_json:
-        print_json([asdict(check) for check in checks])
+        print_json([check.model_dump() for check in checks])
     else:
         for check in checks:
             click.echo(f"{check.state:<8} {check.name:<10} {check.detail}")
@@ -48,66 +37,58 @@ def doctor(workspace: str | None, as_json: bool) -> None:
 
 
 def _checks(workspace: str | None) -> Iterator[Check]:
-    yield Check("python", "ok", f"Python {platform.python_version()}, llmos-core {_version('llmos-core')}")
+    yield Check.ok("python", f"Python {platform.python_version()}, llmos-core {_version('llmos-core')}")
     yield _yaml()
     try:
         file = load_settings()
-        yield Check("settings", "ok", str(file.path or "no llmos.toml, defaults"))
+        yield Check.ok("settings", str(file.path or "no llmos.toml, defaults"))
         system = LLMOS(workspace, settings=file)
     except LLMOSError as error:
-        yield Check("boot", "error", f"{error.what} {error.why}".strip(), error.fix)
+        yield Check.error("boot", f"{error.what} {error.why}".strip(), error.fix)
         return
     assert system.workspace is not None
-    yield Check("workspace", "ok", str(system.workspace.root))
+    yield Check.ok("workspace", str(system.workspace.root))
+    found = system.host.checks()
     for info in system.host.plugins:
         yield _plugin(info)
     yield from _parts(system)
     yield _model(system)
+    yield from found
 
 
 def _plugin(info: PluginInfo) -> Check:
     name = f"{info.name} ({info.distribution} {info.version})"
     if info.state == "ok":
-        return Check("plugin", "ok", name)
+        return Check.ok("plugin", name)
     if info.state == "disabled":
-        return Check("plugin", "ok", f"{name} disabled{f': {info.error}' if info.error else ''}")
-    return Check("plugin", "error", f"{name} {info.state} at {info.stage}: {info.error}", info.fix)
+        return Check.ok("plugin", f"{name} disabled{f': {info.error}' if info.error else ''}")
+    return Check.error("plugin", f"{name} {info.state} at {info.stage}: {info.error}", info.fix)
 
 
 def _parts(system: LLMOS) -> Iterator[Check]:
     for name, parts in (("tools", system.machine.tools), ("strategies", system.dispatcher.strategies)):
         if parts:
-            yield Check(name, "ok", ", ".join(parts))
+            yield Check.ok(name, ", ".join(parts))
         else:
-            yield Check(name, "warning", "none", INSTALL)
-    if "LEARNER" in system.dispatcher.strategies:
-        yield _sdk()
-
-
-def _sdk() -> Check:
-    try:
-        return Check("sdk", "ok", f"claude-agent-sdk {importlib_metadata.version('claude-agent-sdk')}")
-    except importlib_metadata.PackageNotFoundError:
-        fix = 'Install it: pip install "llmos-plugin-claude[sdk]"'
-        return Check("sdk", "warning", "claude-agent-sdk is not installed: a simpler loop learns instead", fix)
+            yield Check.warning(name, "none", INSTALL)
 
 
 def _model(system: LLMOS) -> Check:
     try:
         provider: ModelProvider = system.machine.choose_model()
     except LLMOSError as error:
-        return Check("model", "warning", f"{error.what} {error.why}".strip(), "Goals can be followed, but not learned.")
+        return Check.warning("model", f"{error.what} {error.why}".strip(), "Goals can be followed, but not learned.")
     if provider.fallback:
-        return Check("model", "warning", " ".join(provider.notices()), "Say how a model is reached: llmos init")
-    return Check("model", "ok", provider.name)
+        return Check.warning("model", " ".join(provider.notices()), "Say how a model is reached: llmos init")
+    return Check.ok("model", provider.name)
 
 
 def _yaml() -> Check:
     import yaml
 
     if yaml.__with_libyaml__:
-        return Check("yaml", "ok", "libyaml is used")
-    return Check("yaml", "warning", "PyYAML works without libyaml, several times slower", "Install a PyYAML wheel.")
+        return Check.ok("yaml", "libyaml is used")
+    return Check.warning("yaml", "PyYAML works without libyaml, several times slower", "Install a PyYAML wheel.")
 
 
 def _version(distribution: str) -> str:

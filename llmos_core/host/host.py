@@ -24,7 +24,7 @@ from llmos_core.host.loading import bounded, deprecations, hooks_of, load, warne
 from llmos_core.host.local import LOCAL
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
 from llmos_core.host.settings import SettingsFile, layers_of, plugin_settings, secrets_of, unknown_plugins
-from llmos_core.records import AgentSpec, Verdict
+from llmos_core.records import AgentSpec, Check, Verdict
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
@@ -228,6 +228,10 @@ class Host:
         failing = (info for info in self._infos.values() if info.state in ("broken", "conflict"))
         found = [info.id for info in failing if hook in (info.hooks or ())]
         return ", ".join([*found, *(info.id for info in self._lost(hook))])
+
+    def checks(self) -> Sequence[Check]:
+        """What plugins find about this machine."""
+        return [check for _, check in self._answers("llmos_checks", lambda items: map(Check.model_validate, items))]
 
     def agents(self, directory: Path | None) -> Mapping[str, AgentSpec]:
         """Agents of plugins, then those of the workspace's ``agents/`` (Markdown), which win by name."""

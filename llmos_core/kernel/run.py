@@ -106,6 +106,7 @@ class KernelRun:
         self.meters: Meters = Meters(self.task.max_cost_usd, self.parent.meters if self.parent else None)
         self.journal = self.machine.make_journal(self.id)
         self.mode = self.task.mode
+        self.is_offline: bool = bool(self.parent and self.parent.is_offline)
         self._seq = 0
         self.calling: set[str] = set()
         self.natives: dict[str, tuple[ToolCall, float]] = {}
@@ -187,6 +188,9 @@ class KernelRun:
 
     async def execute(self, task: Task) -> Outcome:
         return await self.machine.execute(task, self)
+
+    def go_offline(self) -> None:
+        self.is_offline = True
 
     async def submit_prompt(self, prompt: str) -> str:
         hooks = self.machine.hooks["llmos_user_prompt_submit"]

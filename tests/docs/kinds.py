@@ -116,6 +116,14 @@ KINDS = (
         see=["tools", "models"],
     ),
     Page(
+        name="checks",
+        title="Checks",
+        lead="What `llmos doctor` tells of a machine: whether what a plugin needs is there, and works.",
+        hooks=["llmos_checks"],
+        things=["Check"],
+        see=["settings", "commands"],
+    ),
+    Page(
         name="guards",
         title="Guards",
         lead="They judge a tool call or a model request before it happens.",

@@ -24,6 +24,7 @@ import llmos_plugin_trace.plugin
 from llmos_core import (
     LLMOS,
     BudgetError,
+    Check,
     DeniedError,
     Note,
     Notice,
@@ -35,6 +36,7 @@ from llmos_core import (
     UsageError,
     Verdict,
 )
+from llmos_core.host.host import Host
 from llmos_core.host.settings import Settings, SettingsFile
 from tests.cli_fixtures import Llmos, environment, home, llmos
 from tests.docs.kinds import EXAMPLES
@@ -308,6 +310,15 @@ async def test_commands(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [{"file": str(poem), "words": 4}]
     assert CliRunner().invoke(words, [str(poem)]).stdout.splitlines()[1].split() == [str(poem), "4"]
     assert isinstance(CliRunner().invoke(words, [str(missing)]).exception, UsageError)
+
+
+def test_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    [missing] = Host(SettingsFile(), discover=False, plugins={"example": example("checks")}).checks()
+    assert (missing.name, missing.state, bool(missing.fix)) == ("pandoc", "warning", True)
+    (tmp_path / "pandoc").touch(mode=0o755)
+    [there] = Host(SettingsFile(), discover=False, plugins={"example": example("checks")}).checks()
+    assert there == Check.ok("pandoc", str(tmp_path / "pandoc"))
 
 
 async def test_local(home: Path, llmos: Llmos, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-from llmos_core import ModelProvider, SettingsOf, Strategy, hookimpl
+from llmos_core import Check, ModelProvider, SettingsOf, Strategy, hookimpl
 
 
 @hookimpl
@@ -43,3 +43,15 @@ def llmos_settings() -> type[BaseModel]:
     from llmos_plugin_claude.settings import ClaudeSettings
 
     return ClaudeSettings
+
+
+@hookimpl
+def llmos_checks() -> Iterable[Check]:
+    """Which SDK the Learner drives."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return [Check.ok("sdk", f"claude-agent-sdk {version('claude-agent-sdk')}")]
+    except PackageNotFoundError:
+        fix = 'Install it: pip install "llmos-plugin-claude[sdk]"'
+        return [Check.warning("sdk", "claude-agent-sdk is not installed: a simpler loop learns instead", fix)]
