@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*) llmos-testkit
 PACKAGES := llmos_core $(subst -,_,$(notdir $(PLUGINS)))
 GOAL := Create a Python script that prints the primes below 50 and run it
 
-.PHONY: install run test tools check lint bench bench-peers docs wheels clean
+.PHONY: install run test tools check lint bench bench-guard bench-peers docs wheels clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,9 @@ lint: install  ## Style, types, the rules of imports, lengths of files.
 
 bench: install  ## Measure, and write docs/benchmarks.md.
 	$(BIN)/python -m tests.bench
+
+bench-guard: install  ## Print how well the guard tells the calls in the directory CORPUS apart, and how fast.
+	$(BIN)/python -m tests.bench.guard
 
 bench-peers: install  ## Set listing plugins beside other plugin hosts, and write docs/benchmarks-peers.md.
 	$(BIN)/python -m tests.bench.peers

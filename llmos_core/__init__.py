@@ -46,7 +46,7 @@ _NAMES = {
     "trace.binding": "Abstraction bind values_for",
     "trace.markdown": "parse_trace render_trace trace_version",
     "trace.record": "Parameter ProducedFile Step StepResult Trace UsedPlugin Verification",
-    "trace.replay": "Divergence Replayed replay",
+    "trace.replay": "Divergence Replayed preflight replay",
 }
 """The public names, by the module they live in."""
 

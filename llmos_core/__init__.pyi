@@ -107,6 +107,7 @@ from llmos_core.trace.record import UsedPlugin as UsedPlugin
 from llmos_core.trace.record import Verification as Verification
 from llmos_core.trace.replay import Divergence as Divergence
 from llmos_core.trace.replay import Replayed as Replayed
+from llmos_core.trace.replay import preflight as preflight
 from llmos_core.trace.replay import replay as replay
 from llmos_core.workspace import Project as Project
 

@@ -55,7 +55,7 @@ def assemble(
         matchers=list(_values(host.collect("llmos_matchers", Matcher)).values()),
         choose_model=lambda: choose_model(models, file.settings.model.provider),
         ledger=_ledger(host),
-        prices={m: validated(Price, p, file.path, ("prices", m)) for m, p in file.settings.prices.items()},
+        prices={m: validated(Price, p, ("prices", m)) for m, p in file.settings.prices.items()},
         limits=_limits(limits),
         settings=host.settings,
         execute=execute,

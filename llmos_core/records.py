@@ -201,6 +201,7 @@ class Candidate(Record):
 
     ``score`` (0..1) says how surely it fits the goal. ``refused`` is None only for a trace that may be
     followed, else the exact reason why not. ``missing`` names tools that it calls and that are not installed.
+    ``foreign`` marks one that was learned elsewhere: of two that may be followed, the user's own one is.
     """
 
     trace_id: str
@@ -209,6 +210,7 @@ class Candidate(Record):
     values: dict[str, JsonValue] = Field(default_factory=dict)
     refused: str | None = None
     missing: str | None = None
+    foreign: bool = False
 
 
 class Check(Record):

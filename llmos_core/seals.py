@@ -9,19 +9,31 @@ import hmac
 import os
 from pathlib import Path
 
+from llmos_core.errors import LLMOSError
 from llmos_core.files import write_atomic
 
 _KEY_BYTES = 32
 
 
 def seal(data: bytes) -> str:
-    """The user's seal of some bytes, as hex digits. Say in the bytes what they are: a seal fits no other purpose."""
-    return _seal(_key() or _new_key(), data)
+    """The user's seal of some bytes, as hex digits. Say in the bytes what they are: a seal fits no other purpose.
+
+    The key is made with the first seal, and anew where what lies in its place is none: seals made before are then
+    nobody's. Raises LLMOSError where it can be neither read nor made.
+    """
+    try:
+        return _seal(_key() or _new_key(), data)
+    except OSError as error:
+        why = f"The key for it, {_path()}, can be neither read nor made: {error.strerror}."
+        raise LLMOSError("Nothing can be sealed.", why, "Make that place one that you can read and write.") from error
 
 
 def is_sealed(data: bytes, seal: str) -> bool:
-    """Whether a seal is this user's, and of these bytes."""
-    key = _key()
+    """Whether a seal is this user's, and of these bytes. While the key cannot be read, none is."""
+    try:
+        key = _key()
+    except OSError:
+        return False
     return key is not None and hmac.compare_digest(_seal(key, data).encode(), seal.encode())
 
 

@@ -19,6 +19,13 @@ def home(llmos_cli: LlmosCli) -> Path:
     return llmos_cli.home
 
 
+def own_settings(home: Path) -> Path:
+    """The settings file of the user of a home, in a folder that is there."""
+    file = home / ".config/llmos/config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
 @pytest.fixture
 def environment(llmos_cli: LlmosCli) -> Mapping[str, str]:
     return llmos_cli.environment

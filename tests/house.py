@@ -10,7 +10,7 @@ import tokenize
 from pathlib import Path
 
 MAX_FILE_LINES = 400
-LIMITS = {"llmos_core": 3_700, "llmos_core/host": 1_200, "llmos_core/cli": 2_000}
+LIMITS = {"llmos_core": 3_750, "llmos_core/host": 1_200, "llmos_core/cli": 2_050}
 """Lines of code in a room, without those of the rooms in it. Documentation, comments and blank lines are not counted,
 so that nobody saves on them."""
 

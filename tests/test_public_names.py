@@ -17,7 +17,7 @@ RunTimeoutError Serve Settings SettingsError SettingsFile SettingsOf Step StepRe
 ToolApproved ToolCall ToolDenied ToolInfo ToolOutput ToolResult ToolStarted Trace TraceError TraceSaved TraceStore
 TreeState Usage UsageError UsedPlugin UserInput Verdict Verification WorkspaceError __version__ bind canonical_goal
 clock disputed exact_call file_digest goal_signature hookimpl is_sealed load_settings make_task of_run parse_trace
-plugin_settings render_trace replay same_constraints seal trace_version user_file values_for write_atomic
+plugin_settings preflight render_trace replay same_constraints seal trace_version user_file values_for write_atomic
 """
 
 

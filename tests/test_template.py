@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llmos_testkit import LlmosCli
+from tests.cli_fixtures import own_settings
 
 KINDS = ("tool", "guard", "agent", "memory", "strategy")
 PLUGINS = {
@@ -194,7 +195,7 @@ def test_its_tool_is_learned_and_followed(site: Path, llmos_cli: LlmosCli, work:
 
 
 def test_its_guard_judges_as_the_settings_say(site: Path, llmos_cli: LlmosCli, work: Path) -> None:
-    (llmos_cli.home / "llmos.toml").write_text('[plugins.x]\nwrite_only = ["*.md"]\n', "utf-8")
+    own_settings(llmos_cli.home).write_text('[plugins.x]\nwrite_only = ["*.md"]\n', "utf-8")
     [written] = use(llmos_cli, site, "Write", {"file_path": "new.md", "content": "new"}, "script")
     [refused] = use(llmos_cli, site, "Write", {"file_path": "new.py", "content": "new"}, "script")
     assert written["success"], written
@@ -204,7 +205,7 @@ def test_its_guard_judges_as_the_settings_say(site: Path, llmos_cli: LlmosCli, w
 
 def test_its_strategy_and_its_memory_serve_a_run(site: Path, llmos_cli: LlmosCli, work: Path) -> None:
     settings = 'memory = "m3-store"\ndisabled_plugins = ["a-name-as-long-as-the-template-allows-40"]\n'
-    (llmos_cli.home / "llmos.toml").write_text(settings, "utf-8")
+    own_settings(llmos_cli.home).write_text(settings, "utf-8")
     done = llmos_cli("run", "List the files *.md", "--dir", "work", "--json", PYTHONPATH=str(site))
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = json.loads(done.stdout)

@@ -22,6 +22,7 @@ class CaselessMatcher:
                 trace_id=stored.trace_id,
                 version=stored.version,
                 score=0.95,
+                foreign=stored.foreign,
                 refused=stored.refusal or _other_program(task, stored.trace) or _other_version(task, stored),
             )
             async for stored in run.traces.scan()

@@ -106,6 +106,11 @@ class SavedOtherwise(Traces):
         return (await super().save(trace)).model_copy(update={"location": "somewhere"})
 
 
+class Estranged(Traces):
+    def load(self, path: Path) -> Any:
+        return super().load(path).model_copy(update={"foreign": True})
+
+
 class Trimming(Traces):
     async def save(self, trace: Trace) -> Any:
         return await super().save(trace.model_copy(update={"answer": trace.answer.strip()}))
@@ -299,6 +304,7 @@ def checked_traces(make: Any) -> type:
 TRACES: dict[str, Any] = {
     "test_fulfils_the_contract": SyncSave,
     "test_what_is_saved_comes_back": SavedOtherwise,
+    "test_what_is_saved_is_the_users_own": Estranged,
     "test_odd_text_comes_back_as_it_was": Trimming,
     "test_saving_twice_gives_the_same_version": Counting,
     "test_saving_again_keeps_the_counts": Fresh,

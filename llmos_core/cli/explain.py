@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from llmos_core.records import Task
 
 
+_MAY = {False: "may be followed", True: "may be followed, learned elsewhere"}
+
+
 @click.command()
 @task_options
 @workspace_option
@@ -59,8 +62,7 @@ def _print(auction: Auction) -> None:
     if auction.candidates:
         click.echo()
         candidates = [
-            (c.trace_id[:8], c.version[:8], f"{c.score:.2f}", c.refused or "may be followed")
-            for c in auction.candidates
+            (c.trace_id[:8], c.version[:8], f"{c.score:.2f}", c.refused or _MAY[c.foreign]) for c in auction.candidates
         ]
         print_table(("trace", "version", "score", "verdict"), candidates, "")
     if auction.refusal:

@@ -57,23 +57,28 @@ def workspace_at(given: str | None) -> Workspace:
 
 def workspace_root(given: str | None) -> Path:
     """Where the workspace is, found without the models of the settings, which some commands must not need."""
-    from pathlib import Path
-
     from llmos_core import files
-    from llmos_core.host.settings_file import read_settings, user_file
+    from llmos_core.host.settings_file import read_own, user_file
 
-    path, found, own = read_settings()
-    named = [
-        str(file.parent / Path(layer["workspace"]).expanduser())
-        for layer, file in ((found, path), (own, user_file()))
-        if file and isinstance(layer.get("workspace"), str)
-    ]
-    return files.workspace_root(given, None, named[0] if named else None)
+    named = read_own().get("workspace")
+    return files.workspace_root(given, user_file(), named if isinstance(named, str) else None)
 
 
 def json_option(command: F) -> F:
     """``--json``: data for programs on stdout instead of text for people."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(command)
+
+
+def shown_options(command: F) -> F:
+    """``--json``, ``--jsonl``, ``--quiet``, ``--verbose``: how a run is shown."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Show texts of models, outputs of tools, and each request."),
+        click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only."),
+        click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON on stdout."),
+        json_option,
+    ):
+        command = option(command)
+    return command
 
 
 def project_option(command: F) -> F:

@@ -47,6 +47,11 @@ def print_error(error: LLMOSError | ErrorInfo) -> None:
             say(printable(line))
 
 
+def say_warning(error: LLMOSError) -> None:
+    """An error that stops nothing, in one line on stderr."""
+    say(f"Warning: {printable(' '.join(str(error).split()))}")
+
+
 def print_json_error(error: LLMOSError) -> None:
     """The same for a program that asked for JSON: one object on stdout."""
     if not {"--json", "--jsonl"} & set(sys.argv):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import click
 
-from llmos_core.cli.options import json_option, read_task, task_options, workspace_option
+from llmos_core.cli.options import read_task, shown_options, task_options, workspace_option
 from llmos_core.cli.output import print_error, print_json, printable, say
 from llmos_core.cli.progress import EventLines, JsonLines, Progress, summary
 from llmos_core.cli.stopping import stop_signals
@@ -23,10 +24,7 @@ from llmos_core.system import LLMOS, OnAsk
 @click.command()
 @task_options
 @workspace_option
-@json_option
-@click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
-@click.option("-v", "--verbose", is_flag=True, help="Show texts of models, outputs of tools, and each request.")
+@shown_options
 def run(workspace: str | None, as_json: bool, jsonl: bool, quiet: bool, verbose: bool, **fields: Any) -> None:
     """Run GOAL: follow it if it is known, else learn it. Use - to read the goal from standard input.
 
@@ -42,11 +40,18 @@ def run(workspace: str | None, as_json: bool, jsonl: bool, quiet: bool, verbose:
       llmos run --dir . --mode learner "Repair the failing test"
       echo "Summarise the figures in data/co2.csv in a Markdown report co2.md" | llmos run -
     """
+    carry_out(lambda: read_task(**fields), workspace, as_json=as_json, jsonl=jsonl, quiet=quiet, verbose=verbose)
+
+
+def carry_out(
+    make: Callable[[], Task], workspace: str | None, *, as_json: bool, jsonl: bool, quiet: bool, verbose: bool
+) -> None:
+    """Run a task and show it, as ``llmos run`` does; exits with the code of its outcome."""
     if as_json and jsonl:
         raise UsageError("Choose one of --json and --jsonl.")
     if quiet and verbose:
         raise UsageError("Choose one of --quiet and --verbose.")
-    task = read_task(**fields)
+    task = make()
     level = Level.QUIET if quiet else Level.VERBOSE if verbose else Level.NORMAL
     view = JsonLines() if jsonl else make_view(level)
     outcome = execute(task, workspace, view, asks=not (as_json or jsonl) and all(map(os.isatty, (0, 1, 2))))

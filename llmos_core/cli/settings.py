@@ -11,8 +11,8 @@ from click.shell_completion import CompletionItem
 from pydantic import BaseModel, ValidationError
 
 from llmos_core.cli.options import json_option, workspace_option
-from llmos_core.cli.output import one_line, print_json, print_table, say
-from llmos_core.errors import UsageError
+from llmos_core.cli.output import one_line, print_json, print_table, say, say_warning
+from llmos_core.errors import SettingsError, UsageError
 from llmos_core.host.host import Host
 from llmos_core.host.settings import Settings, layers_of, load_settings
 from llmos_core.host.settings_check import MASK
@@ -51,7 +51,8 @@ def show(key: str | None, every: bool, workspace: str | None, as_json: bool) -> 
     """Show each value and its source: a file, a variable, --set, or the default.
 
     Without KEY only what somebody set is shown. KEY is a key, a table, or plugins.NAME: all below it is shown. Secrets
-    are shown as ***.
+    are shown as ***. An llmos.toml is found in the folder you stand in, so it may hold settings of plugins and a few
+    limits only: what starts programs or rules the agent belongs in your own file.
 
     \b
     A flag goes before a variable, that before the nearest llmos.toml, that before your own file:
@@ -65,7 +66,12 @@ def show(key: str | None, every: bool, workspace: str | None, as_json: bool) -> 
       llmos settings show limits
       llmos settings show plugins.claude --json
     """
-    rows, faults = _rows(workspace)
+    try:
+        rows, faults = _rows(workspace)
+    except SettingsError as error:
+        rows, faults = _rows(workspace, nearest=False)  # which raises the same for what is not its fault
+        say_warning(error)
+        say("What is shown is what you set without that file.")
     for fault in faults:
         say(f"Warning: {fault}")
     chosen = [row for row in rows if not key or row["key"] == key or row["key"].startswith(f"{key}.")]
@@ -89,9 +95,9 @@ def show(key: str | None, every: bool, workspace: str | None, as_json: bool) -> 
         say(f"{len(rows) - len(chosen)} more hold their defaults: llmos settings show --all")
 
 
-def _rows(workspace: str | None) -> tuple[list[Row], Sequence[str]]:
+def _rows(workspace: str | None, *, nearest: bool = True) -> tuple[list[Row], Sequence[str]]:
     """All settings, of the core and of the plugins that load, and what is wrong with plugins."""
-    file = load_settings()
+    file = load_settings(nearest=nearest)
     host = Host(file, local=find_workspace(workspace, file.path, file.settings.workspace).plugins)
     rows = list(_section((), file.settings, layers_of(Settings, (), file)))
     for name, of_plugin in sorted(host.plugin_settings.items()):

@@ -151,7 +151,8 @@ class Story:
             case ToolOutput():
                 yield from self._result(event, run)
             case ToolApproved():
-                yield Line(f"  {_of(run, event.call.agent_id)}approved ({event.by}): {title(event.call)}")
+                by = "you" if event.by == "caller" else event.by
+                yield Line(f"  {_of(run, event.call.agent_id)}approved ({by}): {title(event.call)}")
             case ToolDenied():
                 why = one_line(event.verdict.reason, _WIDTH)
                 word = "not approved" if event.verdict.decision == "ask" else "refused"

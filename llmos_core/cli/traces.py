@@ -38,7 +38,7 @@ def list_(workspace: str | None, as_json: bool) -> None:
         print_json([_data(trace) for trace in stored])
         return
     rows = [
-        (s.trace_id[:8], s.version[:8], _state(s), str(s.uses), f"{s.successes}/{s.uses}", _cost(s), _goal(s))
+        (s.trace_id[:8], s.version[:8], _told(s), str(s.uses), f"{s.successes}/{s.uses}", _cost(s), _goal(s))
         for s in stored
     ]
     headers = ("trace", "version", "state", "uses", "succeeded", "cost", "goal")
@@ -57,7 +57,7 @@ def show(trace: str, version: str | None, workspace: str | None, as_json: bool) 
         steps = stored.trace.model_dump(mode="json") if stored.trace else None
         print_json({**_data(stored), "missing_tools": missing, "trace": steps})
         return
-    click.echo(f"{_state(stored)}, followed {stored.uses} times, {stored.location}", err=True)
+    click.echo(f"{_told(stored)}, followed {stored.uses} times, {stored.location}", err=True)
     if stored.refusal:
         click.echo(f"Not followable: {printable(stored.refusal)}", err=True)
     if missing:
@@ -84,7 +84,8 @@ def show(trace: str, version: str | None, workspace: str | None, as_json: bool) 
 def verify(trace: str, version: str | None, workspace: str | None, as_json: bool, **fields: Any) -> None:
     """Replay TRACE in a copy of the working directory, and say whether it gives what it recorded.
 
-    A trace that was edited by hand becomes followable again, as a new version, if it verifies.
+    A trace that was edited by hand becomes followable again, as a new version, if it verifies. One that was learned
+    elsewhere is replayed without network; if it verifies, it is trusted from then on. Read it before.
     """
     from llmos_core.cli.run import execute, make_view, show
     from llmos_core.system import make_task
@@ -126,6 +127,12 @@ def _state(stored: StoredTrace) -> str:
     if not stored.intact:
         return "edited"
     return "experience" if stored.refusal else "followable"
+
+
+def _told(stored: StoredTrace) -> str:
+    """The state for people; what is broken or edited is not followed, whoever wrote it."""
+    state = _state(stored)
+    return f"{state}, learned elsewhere" if stored.foreign and stored.trace and stored.intact else state
 
 
 def _goal(stored: StoredTrace) -> str:

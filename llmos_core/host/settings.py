@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from llmos_core.errors import SettingsError
 from llmos_core.host.settings_check import check, fields_in, joined, judged, names_in, secrets_of
-from llmos_core.host.settings_file import merged, read_settings, user_file
+from llmos_core.host.settings_file import merged, not_harmless, read_found, read_own, refuse, user_file
 from llmos_core.host.settings_sources import FLAG, PREFIX, Given, disabled, folded, given, read_text
 from llmos_core.records import Record
 
@@ -50,6 +50,9 @@ class LimitSettings(Record):
 class Settings(Record):
     """All settings of the core. ``plugins`` holds each plugin's own table, validated by the plugin's model.
 
+    An ``llmos.toml`` may hold ``plugins``, and of ``limits`` ``parallel_runs``, ``first_byte_timeout_s`` and
+    ``stall_timeout_s``; all else can change what rules the agent, and may stand in the user's own file only.
+
     ``disabled_plugins`` unites what all sources name; ``*`` is every plugin. ``choose`` says by kind and name whose
     contribution counts where several plugins bring one (``tools.Greet = "llmos-plugin-a"``).
     """
@@ -79,26 +82,30 @@ class SettingsFile(Record):
 
 
 OWN: dict[str, Any] = {"own": True}
-"""``json_schema_extra`` of a setting that only the user's own file may hold: it starts programs, say.
+"""``json_schema_extra`` of a plugin's setting that only the user's own file may hold: it starts programs, say.
 
 Variables and flags are the user's own too. In a found file no key of that name may stand anywhere in the section.
 """
 
 
-def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> SettingsFile:
+def load_settings(
+    start: Path | None = None, environ: Mapping[str, str] = os.environ, *, nearest: bool = True
+) -> SettingsFile:
     """The settings: ``--set`` over ``LLMOS_*`` over the nearest ``llmos.toml`` over the user's file over defaults.
 
-    The nearest file is the one at or above ``start``. Raises SettingsError for a file that cannot be read, for an
-    unknown key, and for a wrong value.
+    The nearest file is the one at or above ``start``; without ``nearest`` it is passed over. Raises SettingsError for
+    a file that cannot be read, an unknown key, a wrong value, and for what an ``llmos.toml`` may not hold.
     """
-    path, found, of_user = read_settings(start)
-    tables = [(user_file(), of_user), (path, found)]
-    files = tuple((str(place), _placed(table, place)) for place, table in tables if place and table)
+    path, found = read_found(start) if nearest else (None, {})
+    own, of_user = user_file(), read_own()
+    tables = ((own, _placed(of_user, own)), (path, found))
+    files = tuple((str(place), table) for place, table in tables if table)
+    path = path or (own if of_user else None)
     file = SettingsFile(path=path, found=found, files=files, texts=tuple(filter(_is_key, given(environ))))
     names = disabled(files, file.texts)
-    _check_own(Settings, {key: value for key, value in found.items() if key != "plugins"}, (), path)
     for layer in files:
         check(Settings, [layer])  # what is wrong in a file stays wrong where something else goes before it
+    refuse(not_harmless(found), path)
     settings = check(Settings, layers_of(Settings, (), file))
     update = {"settings": settings.model_copy(update={"disabled_plugins": tuple(sorted(names))})}
     return file.model_copy(update=update)
@@ -112,7 +119,12 @@ def plugin_settings(kind: type[S], name: str, file: SettingsFile) -> S:
 
 def check_own(kind: type[BaseModel], name: str, file: SettingsFile) -> None:
     """Raises SettingsError where a found file holds a setting of a plugin that only the user's own may hold."""
-    _check_own(kind, _table_at(file.found, ("plugins", name)), ("plugins", name), file.path)
+    own: set[str] = set()
+    for field, info in fields_in(kind):
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("own"):
+            own |= {field, *re.findall(r"'([^']+)'", repr(info.validation_alias))}  # which may be several
+    section = ("plugins", name)
+    refuse((".".join(key) for key in _keys(_table_at(file.found, section), section) if key[-1] in own), file.path)
 
 
 def unknown_plugins(file: SettingsFile, known: Collection[str]) -> Sequence[str]:
@@ -197,20 +209,6 @@ def _placed(layer: dict[str, Any], file: Path) -> dict[str, Any]:
     return {**layer, "workspace": str(file.parent / named)}
 
 
-def _check_own(kind: type[BaseModel], found: dict[str, Any], section: Sequence[str], path: Path | None) -> None:
-    own = set()
-    for name, field in fields_in(kind):
-        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("own"):
-            own |= {name, *re.findall(r"'([^']+)'", repr(field.validation_alias))}  # which may be several
-    for key in _keys(found, section):
-        if key[-1] in own:
-            raise SettingsError(
-                f"A setting stands in the wrong file: {'.'.join(key)}",
-                f"{path} may have come with a folder from anywhere, and this key could start programs.",
-                f"Move it to your own settings: {user_file()}",
-            )
-
-
 def _keys(value: Any, above: Sequence[str]) -> Iterator[Sequence[str]]:
     """The paths of all keys within tables and lists."""
     for item in value if isinstance(value, list) else ():
@@ -220,6 +218,6 @@ def _keys(value: Any, above: Sequence[str]) -> Iterator[Sequence[str]]:
         yield from _keys(inner, (*above, key))
 
 
-def validated(kind: type[S], data: Mapping[str, Any], path: Path | None, section: Sequence[str]) -> S:
-    """``data`` as settings of a kind, or a SettingsError that names file and key."""
-    return check(kind, [(str(path or "the environment"), data)], section)
+def validated(kind: type[S], data: Mapping[str, Any], section: Sequence[str]) -> S:
+    """``data`` as settings of a kind, or a SettingsError that names the key; an ``llmos.toml`` cannot hold it."""
+    return check(kind, [("your own settings", data)], section)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,58 @@ from llmos_core.host.settings_sources import disabled, given
 
 FILE_NAME = "llmos.toml"
 
+HARMLESS = frozenset({"plugins", "limits.parallel_runs", "limits.first_byte_timeout_s", "limits.stall_timeout_s"})
+"""The keys of the core that an ``llmos.toml`` may hold; of ``plugins``, their models say it.
 
-def read_settings(start: Path | None = None) -> tuple[Path | None, dict[str, Any], dict[str, Any]]:
-    """The nearest ``llmos.toml`` at or above ``start`` with what it holds, and what the user's own file holds.
-
-    Without an ``llmos.toml`` the path is that of the user's file. Raises SettingsError for one that cannot be read.
-    """
-    path, own = _nearest(start or Path.cwd()), user_file()
-    of_user = _read(own) if own.is_file() else {}
-    return path or (own if of_user else None), _read(path) if path else {}, of_user
+All others can change what rules the agent, so a new key is the user's own unless it is named here.
+"""
 
 
-def disabled_names(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> set[str]:
-    """The plugins that files, variables and flags disable: names, distributions or ids; ``*`` is every one.
+def read_found(start: Path | None = None) -> tuple[Path | None, dict[str, Any]]:
+    """The nearest ``llmos.toml`` at or above ``start``, and what it holds. Raises SettingsError for a broken one."""
+    start = start or Path.cwd()
+    path = next((file for place in (start, *start.parents) if (file := place / FILE_NAME).is_file()), None)
+    return path, _read(path) if path else {}
+
+
+def read_own() -> dict[str, Any]:
+    """What the user's own file holds. Raises SettingsError for one that cannot be read."""
+    own = user_file()
+    return _read(own) if own.is_file() else {}
+
+
+def refuse(keys: Iterable[str], path: Path | None) -> None:
+    """Raises SettingsError for keys in a found file that only the user's own may hold, if there are any."""
+    if listed := ", ".join(keys):
+        what = f"A setting stands in the wrong file: {listed}."
+        why = (
+            f"{path} may have come with a folder from anywhere, and this can start programs or loosen what guards you."
+        )
+        raise SettingsError(what, why, f"Move it to your own settings: {user_file()}")
+
+
+def not_harmless(found: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of the core in a found file that only the user's own may hold."""
+    for key, value in found.items():
+        keys = [f"limits.{name}" for name in value] if key == "limits" and isinstance(value, dict) else [key]
+        yield from (key for key in keys if key not in HARMLESS)
+
+
+def disabled_names(environ: Mapping[str, str] = os.environ) -> set[str]:
+    """The plugins that the user disabled, in a file, variable or flag: names, distributions or ids; ``*`` is every one.
 
     Costs no import of pydantic. Raises SettingsError where ``disabled_plugins`` is no list of names.
     """
-    path, found, of_user = read_settings(start)
-    return disabled([(str(user_file()), of_user), (str(path), found)], given(environ))
+    return disabled([(str(user_file()), read_own())], given(environ))
 
 
-def choices(start: Path | None = None) -> dict[str, dict[str, Any]]:
-    """The table ``[choose]`` of the files. Raises SettingsError where one holds something else than tables."""
-    path, found, of_user = read_settings(start)
-    for place, table in ((user_file(), of_user), (path, found)):
-        chosen = table.get("choose", {})
-        if not isinstance(chosen, dict) or not all(isinstance(names, dict) for names in chosen.values()):
-            fix = 'Correct or remove it. For example: [choose] tools.Greet = "llmos-plugin-hello"'
-            raise SettingsError(f"choose in {place}: must say by kind and name whose contribution counts.", fix=fix)
-    return merged(of_user.get("choose", {}), found.get("choose", {}))
+def choices() -> dict[str, dict[str, Any]]:
+    """The table ``[choose]`` of the user's file. Raises SettingsError where it holds something else than tables."""
+    chosen: Any = read_own().get("choose", {})
+    if not isinstance(chosen, dict) or not all(isinstance(names, dict) for names in chosen.values()):
+        what = f"choose in {user_file()}: must say by kind and name whose contribution counts."
+        raise SettingsError(what, fix='Correct or remove it. For example: [choose] tools.Greet = "llmos-plugin-hello"')
+    return chosen
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,14 +81,6 @@ def user_file() -> Path:
     from platformdirs import user_config_path
 
     return user_config_path("llmos") / "config.toml"
-
-
-def _nearest(start: Path) -> Path | None:
-    for directory in (start, *start.parents):
-        path = directory / FILE_NAME
-        if path.is_file():
-            return path
-    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from llmos_core.contracts import Tool
 from llmos_core.errors import UsageError, describe
 from llmos_core.events import Notice, ToolDenied, ToolOutput, ToolStarted
 from llmos_core.kernel.approvals import approve, halt
-from llmos_core.kernel.hooks import judge, observe
+from llmos_core.kernel.hooks import is_fault, judge, observe
 from llmos_core.records import Effect, ToolCall, ToolResult, Verdict
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ async def _end(run: KernelRun, call: ToolCall, result: ToolResult, started: floa
 async def _run(run: KernelRun, call: ToolCall, tool: Tool, input: BaseModel) -> ToolResult:
     try:
         result = await tool.run(input, run.of_agent(call.agent_id))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a tool's fault is an error result, and is reported
+    except BaseException as error:  # a tool's fault is an error result, and is reported
+        if not is_fault(error):
+            raise
         run.emit(Notice(level="error", text=f"The tool {call.tool} failed by its own fault ({describe(error)})."))
         return ToolResult(output=f"The tool {call.tool} failed: {describe(error)}", is_error=True)
     if not isinstance(result, ToolResult):

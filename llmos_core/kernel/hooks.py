@@ -5,6 +5,7 @@ A hook may be async or blocking; a blocking one runs in a thread, so that either
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -43,13 +44,26 @@ async def _invoke(hook: HookFunction, arguments: Mapping[str, Any], timeout_s: f
     raise TimeoutError(f"no answer within {timeout_s:g} s")
 
 
+def is_fault(error: BaseException) -> bool:
+    """Whether what the code of a plugin raised is its own fault, also a cancellation that nobody asked for.
+
+    That would end whatever task called it. Ctrl-C, and a cancellation of this task, are none.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return not isinstance(error, (KeyboardInterrupt, GeneratorExit))
+
+
 async def judge(hooks: Sequence[HookFunction], arguments: Mapping[str, Any], timeout_s: float) -> Verdict:
     """The strictest verdict of all guards. A guard that raises, times out or answers nonsense denies."""
     strictest = _ALLOW
     for hook in hooks:
         try:
             answer = await _invoke(hook, arguments, timeout_s)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a guard that fails in any way denies
+        except BaseException as error:  # a guard that fails in any way denies
+            if not is_fault(error):
+                raise
             answer = Verdict.deny(f"the guard of {hook.plugin} failed ({describe(error)})", rule="guard-failed")
         if answer is None:
             continue
@@ -111,6 +125,8 @@ async def _heard(
     """What a hook answers; None where it fails in any way, which is reported."""
     try:
         return await _invoke(hook, arguments, timeout_s)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is reported, and harms nothing
+    except BaseException as error:  # it is reported, and harms nothing
+        if not is_fault(error):
+            raise
         report(f"{kind} of {hook.plugin} failed ({describe(error)}).")
         return None

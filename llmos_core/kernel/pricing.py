@@ -78,5 +78,5 @@ def price_of(model: str, own: Mapping[str, Price], priced: bool) -> Price:
     raise UsageError(
         f"No price is known for the model {model}.",
         "Costs are measured, never guessed.",
-        f'Add it to llmos.toml: [prices."{model}"] with input and output in US dollars per million tokens.',
+        f'Add it to your own config.toml: [prices."{model}"] with input and output in US dollars per million tokens.',
     )

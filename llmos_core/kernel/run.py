@@ -106,7 +106,7 @@ class KernelRun:
         self.meters: Meters = Meters(self.task.max_cost_usd, self.parent.meters if self.parent else None)
         self.journal = self.machine.make_journal(self.id)
         self.mode = self.task.mode
-        self.is_offline: bool = bool(self.parent and self.parent.is_offline)
+        self._offline = False
         self._seq = 0
         self.calling: set[str] = set()
         self.natives: dict[str, tuple[ToolCall, float]] = {}
@@ -154,6 +154,10 @@ class KernelRun:
         return self._provider
 
     @property
+    def is_offline(self) -> bool:
+        return self._offline or bool(self.parent and self.parent.is_offline)
+
+    @property
     def left_usd(self) -> float | None:
         return self.meters.left_usd
 
@@ -190,7 +194,7 @@ class KernelRun:
         return await self.machine.execute(task, self)
 
     def go_offline(self) -> None:
-        self.is_offline = True
+        self._offline = True
 
     async def submit_prompt(self, prompt: str) -> str:
         hooks = self.machine.hooks["llmos_user_prompt_submit"]

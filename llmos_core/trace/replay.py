@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from llmos_core.records import Record, ToolCall, ToolResult
+from llmos_core.errors import DeniedError
+from llmos_core.records import Record, ToolCall, ToolResult, Verdict
 from llmos_core.trace.binding import bind, check_values
 from llmos_core.trace.markdown import status
 from llmos_core.trace.record import Step, StepResult, Trace
@@ -22,6 +23,12 @@ class Caller(Protocol):
     """Whatever runs tool calls: a Run."""
 
     async def call(self, call: ToolCall) -> ToolResult: ...
+
+
+class Judge(Protocol):
+    """Whatever judges calls that are to come: a Run."""
+
+    async def foresee(self, calls: Sequence[ToolCall]) -> Sequence[Verdict]: ...
 
 
 class Divergence(Record):
@@ -70,6 +77,29 @@ class Replayed(Record):
         return self.divergence is None
 
 
+async def preflight(trace: Trace, values: Mapping[str, str], judge: Judge) -> None:
+    """Have all calls of a replay judged before the first is made.
+
+    Raises DeniedError where the guards forbid one or a person said no, TraceError as :func:`replay` does.
+    """
+    check_values(trace, values)
+    calls = list(_calls(trace, values))
+    for step, call, verdict in zip(trace.steps, calls, await judge.foresee(calls), strict=True):
+        if verdict.decision != "allow":
+            rule = f" (rule {verdict.rule})" if verdict.rule else ""
+            raise DeniedError(
+                f"The trace was not followed: {call.id} ({step.title}) is refused now.",
+                f"{verdict.reason}{rule}. Nothing was changed.",
+                "Allow it, or learn the goal anew: add --mode learner.",
+            )
+
+
+def _calls(trace: Trace, values: Mapping[str, str]) -> Iterator[ToolCall]:
+    for number, step in enumerate(trace.steps, 1):
+        input = bind(step.arguments, values)
+        yield ToolCall(id=f"step-{number}", tool=step.tool, input=input, agent_id=step.agent)
+
+
 async def replay(
     trace: Trace,
     values: Mapping[str, str],
@@ -83,10 +113,9 @@ async def replay(
     if a value is missing, or would not be safe within a command; what the caller raises passes through.
     """
     check_values(trace, values)
-    for number, step in enumerate(trace.steps, 1):
+    for number, (step, call) in enumerate(zip(trace.steps, _calls(trace, values), strict=True), 1):
         if before_step is not None:
             await before_step(number, step)
-        call = ToolCall(id=f"step-{number}", tool=step.tool, input=bind(step.arguments, values), agent_id=step.agent)
         result = await caller.call(call)
         recorded = step.result
         expected = bind(recorded.output, values)

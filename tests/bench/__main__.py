@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import cold, guard, hundred, learner, steps, streaming
+from tests.bench import cold, guard, hundred, learner, sandbox, steps, streaming
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 RUNS = 15
@@ -39,6 +39,9 @@ def page(folder: Path) -> Iterator[str]:
     yield "\n## Streaming\n"
     yield "From a model's server sending a piece of text to a callback that gets it, through the real CLI.\n"
     yield from streaming.report(folder)
+    yield "\n## A command in the sandbox\n"
+    yield f"`true`, {sandbox.RUNS} runs in turn after a warm-up.\n"
+    yield from sandbox.report()
     yield "\n## The guard\n"
     yield "Calls of a corpus that is not in this repository, judged and never executed."
     yield from guard.report()

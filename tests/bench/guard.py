@@ -82,3 +82,7 @@ def report() -> Iterator[str]:
         yield f"| {kind} | {figures.calls[kind]} | {share} | {aim} |"
     cuts = statistics.quantiles(figures.micros, n=100)
     yield f"\nOne judgement: median {cuts[49] / 1000:.2f} ms, p99 {cuts[98] / 1000:.2f} ms (aim: 5 ms)."
+
+
+if __name__ == "__main__":
+    print("\n".join(report()))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli_fixtures import Llmos
+from tests.cli_fixtures import Llmos, own_settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -121,7 +121,7 @@ def test_a_plugin_that_raises_at_import(llmos: Llmos, home: Path, broken_plugin:
     check("plugin-broken-told", b"".join(told), home)
     assert len(told) == 1
 
-    (home / "llmos.toml").write_text('disabled_plugins = ["bad"]')
+    own_settings(home).write_text('disabled_plugins = ["bad"]')
     assert b"I am broken" not in llmos("run", "no such lesson", **broken_plugin).stderr
 
 

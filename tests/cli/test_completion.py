@@ -146,7 +146,7 @@ def test_completion_imports_nothing_heavy(
 
 def test_completing_commands_needs_no_models(home: Path, environment: Mapping[str, str]) -> None:
     offered, loaded = modules(home, environment, "r")
-    assert offered == "plain,run\nplain,runs\n"
+    assert offered == "plain,run\nplain,runs\nplain,resume\n"
     assert "pydantic" not in loaded
     assert "llmos_core.cli.run" not in loaded
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmos_testkit import PluginDistributions
-from tests.cli_fixtures import Llmos
+from tests.cli_fixtures import Llmos, own_settings
 
 SOURCE = """
 import click
@@ -78,7 +78,7 @@ def test_of_two_commands_of_one_name_neither_runs_until_the_settings_choose(
     called = llmos("greet", "Ada")
     assert called.returncode == 1
     assert b"It comes with llmos-plugin-greeter and llmos-plugin-rival." in called.stderr
-    (home / "llmos.toml").write_text('[choose]\ncommands.greet = "llmos-plugin-rival"\n')
+    own_settings(home).write_text('[choose]\ncommands.greet = "llmos-plugin-rival"\n')
     assert llmos("greet", "Ada").stdout == b"Hello, Ada!\n"
 
 
@@ -113,11 +113,11 @@ def test_commands_stay_without_plugins(llmos: Llmos) -> None:
 
 @pytest.mark.usefixtures("greeter")
 def test_a_command_waits_for_settings_that_can_be_read(llmos: Llmos, home: Path) -> None:
-    (home / "llmos.toml").write_text('disabled_plugins = ["greeter"')
+    own_settings(home).write_text('disabled_plugins = ["greeter"')
     called = llmos("greet", "Ada")
     assert called.returncode != 0
     assert b"Hello" not in called.stdout
-    assert b"llmos.toml cannot be read." in called.stderr
+    assert b"config.toml cannot be read." in called.stderr
     assert b"Traceback" not in called.stderr
     assert b"Greet somebody." in llmos("--help").stdout
     assert b"No such command 'conquer'" in llmos("conquer").stderr
@@ -133,8 +133,8 @@ def test_a_docstring_cannot_steer_the_terminal(llmos: Llmos, plugin_distribution
 
 
 def test_choices_that_are_none(llmos: Llmos, home: Path) -> None:
-    (home / "llmos.toml").write_text("[choose]\nplugins = 3\n")
+    own_settings(home).write_text("[choose]\nplugins = 3\n")
     listed = llmos("plugins", "list")
     assert listed.returncode != 0
     assert b"Traceback" not in listed.stderr
-    assert b"llmos.toml: must say by kind and name whose contribution counts." in listed.stderr
+    assert b"config.toml: must say by kind and name whose contribution counts." in listed.stderr

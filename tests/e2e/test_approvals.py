@@ -1,4 +1,4 @@
-"""Asking and failing guards through the real CLI: the main agent and a sub-agent, and what reaches the model after."""
+"""Asking guards through the real CLI: the main agent and a sub-agent, and what reaches the model after."""
 
 from __future__ import annotations
 
@@ -20,28 +20,6 @@ from llmos_core import Verdict, hookimpl
 async def llmos_pre_tool_use(call):
     return Verdict.ask("is that wise?", "test.ask") if {condition} else None
 """
-FAILING = """
-import ctypes, threading, time
-from llmos_core import Verdict, hookimpl
-
-def kill_me():
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), ctypes.py_object(SystemExit))
-    for _ in range(1000):
-        pass
-    return Verdict.allow()
-
-@hookimpl
-def llmos_pre_tool_use(call):
-    if call.tool != "Write":
-        return None
-    {fault}
-"""
-FAULTS = {
-    "raises": "raise RuntimeError('broken')",
-    "hangs": "time.sleep(60)",
-    "nonsense": "return 'allow'",
-    "killed": "return kill_me()",
-}
 AGENT = """---
 description: Writes notes.
 tools: Write, Bash
@@ -105,26 +83,3 @@ def test_an_unanswered_question_of_a_sub_agent_ends_the_run(
     assert denied["call"]["agent_id"]
     assert not (output / "note.txt").exists()
     assert len(scripted_model.requests) == 2, "nothing more is sent to the model, for the agent or for its parent"
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("agent", [False, True], ids=["main", "sub-agent"])
-def test_a_guard_that_fails_denies(
-    llmos_cli: LlmosCli,
-    output: Path,
-    scripted_model: ScriptedModel,
-    plugin_distribution: PluginDistributions,
-    fault: str,
-    agent: bool,
-) -> None:
-    plugin_distribution("llmos-plugin-faulty", FAILING.format(fault=FAULTS[fault]))
-    if agent:
-        scripted_model.replies([DELEGATE], "Over.", agent=[[WRITE], "Refused."])
-    else:
-        scripted_model.replies([WRITE], "Over.")
-    outcome, events = learn(llmos_cli, scripted_model)
-    assert outcome["output"] == "Over."
-    [denied] = of_type("tool_denied", events)
-    assert (denied["verdict"]["decision"], denied["verdict"]["rule"]) == ("deny", "guard-failed")
-    assert bool(denied["call"]["agent_id"]) is agent
-    assert not (output / "note.txt").exists()

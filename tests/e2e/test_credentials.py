@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmos_testkit import Reply, ScriptedModel, api_error, use
-from tests.cli_fixtures import Llmos
+from tests.cli_fixtures import Llmos, own_settings
 
 pytestmark = pytest.mark.cli
 
@@ -26,6 +26,8 @@ def upstream(scripted_model: ScriptedModel) -> ScriptedModel:
 
 
 def test_the_key_reaches_the_model_and_nothing_else(llmos: Llmos, home: Path, upstream: ScriptedModel) -> None:
+    """Also where the user took the walls away that keep a command from looking."""
+    own_settings(home).write_text('disabled_plugins = ["security"]\n[plugins.tools.sandbox]\nkind = "none"\n')
     given = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": upstream.url, "GITHUB_TOKEN": "ghp-also-secret"}
     done = llmos("run", "--json", GOAL, **given)
     assert done.returncode == 0, done.stderr.decode()
@@ -47,7 +49,7 @@ def test_the_key_reaches_the_model_and_nothing_else(llmos: Llmos, home: Path, up
 
 
 def test_a_model_is_billed_at_its_own_price(llmos: Llmos, home: Path, upstream: ScriptedModel) -> None:
-    (home / "llmos.toml").write_text('[prices."my-model"]\ninput = 10.0\noutput = 100.0\n')
+    own_settings(home).write_text('[prices."my-model"]\ninput = 10.0\noutput = 100.0\n')
     given = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": upstream.url}
     done = llmos("run", "--json", "--model", "my-model", GOAL, **given)
     assert done.returncode == 0, done.stderr.decode()

@@ -76,7 +76,7 @@ def test_learned_then_followed_without_cli_network_or_sdk(
     audit = json.loads(line.removeprefix("AUDIT"))
     started = [args for event, args in audit["events"] if not event.startswith("socket")]
     assert len(started) == 1, started
-    assert "bash" in started[0]
+    assert "llmos_plugin_tools.sandbox.supervisor" in started[0], "the bash of its command is a child of that"
     assert "claude" not in started[0]
     sockets = [args for event, args in audit["events"] if event == "socket.__new__"]
     assert all("AF_UNIX" in args or args == "1" for args in sockets), sockets

@@ -14,7 +14,7 @@ import llmos_plugin_memory.plugin
 import llmos_plugin_tools.plugin
 import llmos_plugin_trace.plugin
 from llmos_core import LLMOS, Bid, Result, Run, Task, ToolCall
-from llmos_core.host.settings import SettingsFile
+from llmos_core.host.settings import Settings, SettingsFile
 from tests.parts import Parts
 
 GOAL = "Write a greeting and show it"
@@ -56,13 +56,19 @@ def _fill(value: Any, run: Run) -> Any:
     return value.replace("@workdir", str(run.workdir)).replace("@workspace", str(run.workspace))
 
 
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's data directory is that of the test: the key that seals traces lies there."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
 @pytest.fixture
 def boot(tmp_path: Path) -> Boot:
     """Boots a system on a workspace; each call is a new process as far as memory is concerned."""
 
     @asynccontextmanager
     async def make(
-        learner: Any = None, *, workspace: Path | None = None, more: Any = None, **hooks: Any
+        learner: Any = None, *, workspace: Path | None = None, more: Any = None, confined: bool = True, **hooks: Any
     ) -> AsyncIterator[LLMOS]:
         plugins = {
             "tools": llmos_plugin_tools.plugin,
@@ -73,7 +79,9 @@ def boot(tmp_path: Path) -> Boot:
             **(more or {}),
         }
         root = workspace or tmp_path / "space"
-        async with LLMOS(root, settings=SettingsFile(), discover=False, plugins=plugins) as system:
+        tables = {} if confined else {"tools": {"sandbox": {"kind": "none"}}}
+        file = SettingsFile(settings=Settings(plugins=tables))
+        async with LLMOS(root, settings=file, discover=False, plugins=plugins) as system:
             yield system
 
     return make

@@ -92,7 +92,7 @@ ECHO = ("Bash", {"command": "echo done"})
 async def test_what_does_not_replay_is_kept_as_experience_only(boot: Boot, steps: Any, reason: str) -> None:
     learner = ScriptedLearner(steps)
     events = []
-    async with boot(learner) as system:
+    async with boot(learner, confined=False) as system:  # some remember outside that they ran before
         with system.events() as stream:
             outcome = await system.execute(GOAL)
             while stream.statistics().current_buffer_used:

@@ -28,6 +28,9 @@ async def llmos_pre_tool_use(call):
     return Verdict.deny("never")
 """
 
+STANDARD = ("security", "tools")
+"""Guards of the plugins that are installed in any case."""
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def verdicts(host: Host) -> Sequence[str]:
-    return [hook.plugin for hook in host.hook_table()["llmos_pre_tool_use"]]
+    return [hook.plugin for hook in host.hook_table()["llmos_pre_tool_use"] if hook.plugin not in STANDARD]
 
 
 async def reasons(host: Host) -> list[str]:

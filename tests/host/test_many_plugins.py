@@ -68,7 +68,9 @@ def make_place(root: Path, distributions: list[Synthetic], settings: str = "") -
     place = Place(root / "home", root / "site", root / "marks")
     (place.home / "workspace").mkdir(parents=True)
     place.marks.mkdir()
-    (place.home / "llmos.toml").write_text(settings)
+    own = place.home / ".XDG_CONFIG_HOME/llmos/config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(settings)
     install_all(distributions, place.site)
     return place
 

@@ -16,12 +16,12 @@ def no_user_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_nearest_file_counts(tmp_path: Path) -> None:
-    (tmp_path / "llmos.toml").write_text('memory = "far"')
+    (tmp_path / "llmos.toml").write_text("limits.parallel_runs = 2")
     near = tmp_path / "a" / "b"
     near.mkdir(parents=True)
-    assert load_settings(near, {}).settings.memory == "far"
-    (tmp_path / "a" / "llmos.toml").write_text('memory = "near"')
-    assert load_settings(near, {}).settings.memory == "near"
+    assert load_settings(near, {}).settings.limits.parallel_runs == 2
+    (tmp_path / "a" / "llmos.toml").write_text("limits.parallel_runs = 3")
+    assert load_settings(near, {}).settings.limits.parallel_runs == 3
 
 
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
@@ -38,8 +38,8 @@ def test_a_users_file_counts_where_no_other_is(tmp_path: Path) -> None:
 
 
 def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
-    (tmp_path / "llmos.toml").write_text('[model]\nprovider = "a"')
-    assert load_settings(tmp_path, {"LLMOS_PROVIDER": "b"}).settings.model.provider == "b"
+    (tmp_path / "llmos.toml").write_text("limits.parallel_runs = 2")
+    assert load_settings(tmp_path, {"LLMOS_LIMITS__PARALLEL_RUNS": "3"}).settings.limits.parallel_runs == 3
 
 
 @pytest.mark.parametrize(

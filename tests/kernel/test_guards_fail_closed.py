@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import threading
 import time
@@ -33,6 +34,15 @@ async def raising_later(call: ToolCall) -> None:
     raise RuntimeError("broken")
 
 
+def cancelled(call: ToolCall) -> None:
+    raise asyncio.CancelledError("by nobody")
+
+
+async def cancelled_later(call: ToolCall) -> None:
+    await anyio.lowlevel.checkpoint()
+    raise asyncio.CancelledError("by nobody")
+
+
 def hanging(call: ToolCall) -> None:
     time.sleep(IMPATIENT.settings.limits.guard_timeout_s * 4)
 
@@ -62,6 +72,8 @@ def killed(call: ToolCall) -> Verdict:
 FAULTS: list[Callable[..., Any]] = [
     raising,
     raising_later,
+    cancelled,
+    cancelled_later,
     hanging,
     hanging_for_ever,
     nonsense,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -176,9 +177,10 @@ async def test_unknown_tools_and_wrong_inputs_never_run() -> None:
     assert kinds(events) == ["tool_denied"] * 3
 
 
-async def test_a_tool_that_raises_gives_an_error_result_and_is_reported() -> None:
+@pytest.mark.parametrize("error", [OSError("disk on fire"), asyncio.CancelledError("disk on fire")], ids=type)
+async def test_a_tool_that_raises_gives_an_error_result_and_is_reported(error: BaseException) -> None:
     def explode() -> None:
-        raise OSError("disk on fire")
+        raise error
 
     async def act(run: Run) -> str:
         result = await run.call(call())
@@ -186,7 +188,7 @@ async def test_a_tool_that_raises_gives_an_error_result_and_is_reported() -> Non
         return result.output
 
     outcome, events = await perform(act, Echo(before=explode))
-    assert outcome.output == "The tool Echo failed: OSError: disk on fire"
+    assert outcome.output == f"The tool Echo failed: {type(error).__name__}: disk on fire"
     assert kinds(events) == ["tool_started", "tool_output"]
     assert any(event.type == "notice" and "disk on fire" in event.text for event in events)
 

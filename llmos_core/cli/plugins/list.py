@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from llmos_core.cli.options import json_option, workspace_option, workspace_root
-from llmos_core.cli.output import print_json, print_table, printable
+from llmos_core.cli.output import print_json, print_table, printable, say_warning
 from llmos_core.cli.plugins.names import complete_plugins, one_plugin
+from llmos_core.errors import SettingsError
 from llmos_core.host.discovery import COMMAND_GROUP, Found, find
 from llmos_core.host.inventory import recall
 from llmos_core.host.plugins import KINDS, PluginInfo, survey
-from llmos_core.host.settings_file import choices, disabled_names
+from llmos_core.host.settings_file import choices, disabled_names, not_harmless, read_found, refuse
 
 _SIGNS = {"ok": None, "disabled": "bright_black", "incompatible": "yellow", "conflict": "yellow", "broken": "red"}
 
@@ -32,6 +33,11 @@ def list_(check: bool, workspace: str | None, as_json: bool) -> None:
     contributed twice); broken.
     """
     listed = rows(check_all(workspace) if check else look(workspace))
+    try:
+        path, found = read_found()
+        refuse(not_harmless(found), path)
+    except SettingsError as error:
+        say_warning(error)  # it counts for nothing here; what loads plugins refuses it
     if as_json:
         print_json(listed)
         return

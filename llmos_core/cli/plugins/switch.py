@@ -16,7 +16,7 @@ from llmos_core.errors import UsageError
 from llmos_core.host.discovery import Found
 from llmos_core.host.local import LOCAL, approve, withdraw
 from llmos_core.host.plugins import ALL
-from llmos_core.host.settings_file import disabled_names, read_settings, user_file
+from llmos_core.host.settings_file import disabled_names, read_own, user_file
 
 
 @click.command()
@@ -57,10 +57,8 @@ def enable(name: str, yes: bool, workspace: str | None) -> None:
     row = one_plugin(name, rows(look(workspace)))
     _write(_mine() - _names(row))
     if others := (_names(row) | {ALL}) & disabled_names():
-        path, found, _ = read_settings()
-        place = path if others & set(found.get("disabled_plugins", [])) else "LLMOS_NO_PLUGINS or a flag"
-        fix = "Take it out there."
-        raise UsageError(f"{row['name']} is still disabled.", f"{place} says so: {', '.join(sorted(others))}.", fix)
+        why = f"LLMOS_NO_PLUGINS or a flag says so: {', '.join(sorted(others))}."
+        raise UsageError(f"{row['name']} is still disabled.", why, "Take it out there.")
     if row["distribution"] == LOCAL and row["state"] == "disabled":
         _approve(_local(row, workspace), yes)
     say(f"{row['name']} is enabled. To see whether it loads: llmos plugins check {row['name']}")
@@ -86,8 +84,7 @@ def _names(row: Row) -> set[str]:
 
 def _mine() -> set[str]:
     """What the user's own settings disable."""
-    _, _, own = read_settings()
-    listed: Any = own.get("disabled_plugins", [])
+    listed: Any = read_own().get("disabled_plugins", [])
     return set(listed) if isinstance(listed, list) else set()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llmos_core import ToolCall
+from llmos_core import LLMOSError, ToolCall, is_sealed
 from llmos_plugin_approvals.store import AnswerStore, matches
 
 from .conftest import answer, call, question
@@ -172,6 +172,24 @@ def test_what_came_from_elsewhere_is_no_answer(
     assert store.take(question()) is None
     store.keep(answer(number=2))
     assert [kept.call_id for kept in store.answers()] == ["call-2"]
+
+
+def test_an_answer_has_the_seal_of_its_user(store: AnswerStore, tmp_path: Path) -> None:
+    store.keep(answer())
+    [path] = files(tmp_path)
+    told = json.loads(path.read_text())
+    covered = {name: value for name, value in told.items() if name != "seal"}
+    assert is_sealed(b"llmos approval\n" + json.dumps(covered, separators=(",", ":")).encode(), told["seal"])
+
+
+def test_where_no_seal_can_be_made_nothing_is_kept(
+    store: AnswerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc")
+    with pytest.raises(LLMOSError, match=r"Nothing can be sealed"):
+        store.keep(answer())
+    assert not (tmp_path / "state").exists()
+    assert store.take(question()) is None
 
 
 def test_an_edited_file_is_no_answer(store: AnswerStore, tmp_path: Path) -> None:

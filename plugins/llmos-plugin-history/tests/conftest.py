@@ -43,6 +43,12 @@ def place(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that seals traces lies in a data directory of the test, here and for the command line."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".data"))
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> Mapping[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "LLMOS_"))}

@@ -188,7 +188,7 @@ def test_what_hangs_or_is_disabled_can_be_removed(llmos: Installed) -> None:
     wheel(llmos.wheels, "llmos-plugin-off", source="raise SystemExit(3)\n")
     install = [llmos.python, "-m", "pip", "install", "-q", HELLO, "llmos-plugin-off"]
     subprocess.run(install, env=llmos.environment, check=True)
-    (llmos.home / "llmos.toml").write_text('disabled_plugins = ["off"]\n')
+    assert llmos("disable", "off").returncode == 0
     done = llmos("uninstall", "hello", "off", "--yes")
     assert done.returncode == 0, done.stderr
     assert (llmos.version(HELLO), llmos.version("llmos-plugin-off")) == ("", "")

@@ -83,3 +83,16 @@ async def test_planning_calls_only_pure_tools(boot: Boot) -> None:
         await system.execute(GOAL, permission_mode="plan")
     assert results[0].output == "2"
     assert "may plan only" in results[1].output
+
+
+async def test_offline_a_person_decides(boot: Boot, tmp_path: Path) -> None:
+    """A trace that came from elsewhere has nobody's word for what it sends to a server."""
+    settings = small(pure=["add"])
+    outcome, _ = await learned(boot, settings, ("s__add", {"a": 2, "b": 3}))
+    assert outcome.followable
+    for seal in tmp_path.rglob("*.seal"):
+        seal.unlink()
+    refused = await follow(boot, settings)
+    assert refused.error is not None
+    assert refused.error.exit_code == 6
+    assert "must reach no network" in refused.error.why

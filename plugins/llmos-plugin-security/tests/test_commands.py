@@ -76,7 +76,6 @@ def test_many_calls(tmp_path: Path) -> None:
         ("test", "ls", "--input", "{}"),
         ("test", "--input", "{"),
         ("test", "--input", "[]"),
-        ("test", "--jsonl", "-"),
     ],
 )
 def test_what_cannot_be_judged_is_a_usage_error(arguments: tuple[str, ...]) -> None:
@@ -99,3 +98,35 @@ def test_tools_are_completed() -> None:
 
 def test_help_has_examples() -> None:
     assert "llmos guard test" in run("test", "--help").output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"tool": "Bash",',
+        b"[]",
+        b'{"tool": 1, "input": {}}',
+        b'{"tool": "Bash", "input": "ls"}',
+        b'{"tool": "Bash", "input": {}, "setup": 1}',
+        b'{"tool": "Bash", "input": {}, "setup": {"symlinks": ["a"]}}',
+        b'{"tool": "Bash", "input": {}, "setup": {"symlinks": {"a": 1}}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_a_wrong_line_is_named_and_the_lines_before_it_are_answered(tmp_path: Path, wrong: bytes) -> None:
+    from llmos_core import UsageError
+
+    calls = tmp_path / "calls.jsonl"
+    calls.write_bytes(b'{"tool": "Bash", "input": {"command": "ls"}}\n' + wrong + b"\n")
+    done = run("test", "--jsonl", str(calls))
+    assert isinstance(done.exception, UsageError)
+    assert "Line 2" in done.exception.what
+    assert done.exception.exit_code == 2
+    assert json.loads(done.output.splitlines()[0])["verdict"] == "allow"
+
+
+def test_a_missing_file_is_a_usage_error() -> None:
+    done = run("test", "--jsonl", "none.jsonl")
+    assert done.exit_code == 2
+    assert "none.jsonl" in done.output

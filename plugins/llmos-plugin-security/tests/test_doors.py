@@ -149,11 +149,11 @@ async def test_rules_of_the_settings(llmos_system: MakeSystem, bash: Bash) -> No
     assert (await judge(system, "Bash", {"command": "ls"})).decision == "allow"
 
 
-def test_only_the_users_own_rules_lower_a_denial() -> None:
+def test_only_a_rule_that_says_so_lowers_a_denial() -> None:
     from llmos_plugin_security.guard import judge_for
 
     own = SecuritySettings.model_validate(
-        {"own_rules": [{"id": "keys", "verdict": "allow", "command": "cat", "args": ".*\\.ssh.*"}]}
+        {"rules": [{"id": "keys", "verdict": "allow", "command": "cat", "args": ".*\\.ssh.*", "even_denied": True}]}
     )
     ruled = judge_for(own, Path("/workspace/proj"), None, Path("/home/dev"))
     assert ruled.command("cat ~/.ssh/config").verdict == "allow"
@@ -161,10 +161,10 @@ def test_only_the_users_own_rules_lower_a_denial() -> None:
     assert ruled.command("cat ~/.netrc").verdict == "deny"
 
 
-def test_own_rules_in_a_found_file_are_refused(tmp_path: Path) -> None:
-    text = '[[plugins.security.own_rules]]\nid = "x"\nverdict = "allow"\ncommand = ".*"\n'
+def test_rules_in_a_found_file_are_refused(tmp_path: Path) -> None:
+    text = '[[plugins.security.rules]]\nid = "x"\nverdict = "allow"\ncommand = ".*"\n'
     (tmp_path / "llmos.toml").write_text(text)
-    with pytest.raises(SettingsError, match="own_rules"):
+    with pytest.raises(SettingsError, match="rules"):
         plugin_settings(SecuritySettings, "security", load_settings(tmp_path))
 
 

@@ -102,7 +102,12 @@ def wrapped(draw: st.DrawFn, commands: list[list[str]]) -> str:
         again = text.endswith("&") or ("`" in wrapper and "`" in text) or ("EOF" in wrapper and "EOF" in text)
         # Before a program's name, what is no simple command would be no shell.
         simple = not set(text) & set("(){};&|<>#!\n") and not text.startswith(("if", "for", "case", "A=", "time"))
-        before = wrapper.endswith(" {}") and wrapper[0].isalpha() and "&&" not in wrapper and "|" not in wrapper
+        before = (
+            wrapper.endswith(" {}")
+            and (wrapper[0].isalpha() or wrapper[0] == "!")
+            and "&&" not in wrapper
+            and "|" not in wrapper
+        )
         text = text if again or (before and not simple) else wrapper.format(text)
         if draw(st.booleans()):
             text = draw(TEXTS).format(draw(st.sampled_from([_single, _double]))(text))

@@ -12,7 +12,15 @@ from llmos_plugin_security.rules import CLASSES, Rule, profiles, rules
 MATCHING = [pytest.param(rule, text, id=f"{rule.id}:{text[:40]!a}") for rule in rules() for text in rule.match]
 PASSING = [pytest.param(rule, text, id=f"{rule.id}:{text[:40]!a}") for rule in rules() for text in rule.passes]
 
-WITHOUT_EXAMPLE = {"too-large", "too-deep", "too-complex", "hide-tracks", "read-outside", "private-address"}
+WITHOUT_EXAMPLE = {
+    "too-large",
+    "too-deep",
+    "too-complex",
+    "hide-tracks",
+    "read-outside",
+    "tool-outside",
+    "private-address",
+}
 """Rules whose cases are no single short commands; tests of their own speak of them."""
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio import create_task_group
 from anyio.abc import TaskGroup
@@ -27,6 +31,10 @@ class FakeRun:
     task: Task = field(default_factory=lambda: Task(goal="Work."))
     services: dict[str, Any] = field(default_factory=dict)
     tasks: TaskGroup | None = None
+    is_offline: bool = False
+
+    def go_offline(self) -> None:
+        self.is_offline = True
 
     def settings(self, kind: type) -> ToolsSettings:
         assert kind is ToolsSettings
@@ -38,6 +46,48 @@ class FakeRun:
             assert self.tasks is not None
             self.services[key] = await self.tasks.start(serve)
         return self.services[key]
+
+
+class Sleepers:
+    """Processes that sleep for a time that nobody else names, so that they are known wherever they went."""
+
+    seconds = 100_000 + os.getpid()
+
+    def running(self) -> list[int]:
+        """Those that sleep now, zombies not among them."""
+        words = f"sleep\0{self.seconds}\0".encode()
+        return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _command(path) == words]
+
+    async def until(self, count: int) -> None:
+        """Wait until at least so many sleep."""
+        await _until(lambda: len(self.running()) >= count)
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""  # it ended meanwhile
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Wait for what sends no event."""
+    return _until
+
+
+@pytest.fixture
+def sleepers() -> Iterator[Sleepers]:
+    yield Sleepers()
+    for process in Sleepers().running():  # what a failing test leaves
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture

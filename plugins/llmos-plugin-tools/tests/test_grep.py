@@ -2,12 +2,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from llmos_plugin_tools import grep, grep_worker
 from llmos_plugin_tools.settings import ToolsSettings
+
+REQUEST = {
+    "pattern": "x",
+    "ignore_case": False,
+    "multiline": False,
+    "output_mode": "files_with_matches",
+    "offset": 0,
+    "head_limit": 0,
+    "max_chars": 100,
+}
 
 
 @pytest.fixture
@@ -180,6 +193,23 @@ async def test_an_exponential_pattern_is_ended(call, work, monkeypatch) -> None:
     )
 
 
+def test_a_search_whose_owner_was_killed_ends_by_itself(work) -> None:
+    """Nobody is there who would end it: the bounds that it set itself must."""
+    (work / "a.txt").write_text("a" * 60 + "b\n")
+    directory = os.open(work, os.O_RDONLY)
+    request = {**REQUEST, "pattern": "(a+)+$", "cpu_s": 1, "directory": directory, "files": [["a.txt", "a.txt"]]}
+    command = [sys.executable, "-I", "-S", grep_worker.__file__]
+    done = subprocess.run(command, input=json.dumps(request).encode(), pass_fds=[directory], check=False, timeout=60)
+    os.close(directory)
+    assert done.returncode == -signal.SIGXCPU
+
+
+def test_a_search_has_its_memory_bounded() -> None:
+    code = "from llmos_plugin_tools.grep_worker import *; bound(9); x = bytearray(2 * MAX_MEMORY)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("MemoryError\n")
+
+
 async def test_a_search_process_that_dies_is_a_failure(call, work, monkeypatch, tmp_path) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text("raise SystemExit(9)")
@@ -193,17 +223,7 @@ async def test_a_search_process_that_dies_is_a_failure(call, work, monkeypatch, 
 
 def test_a_file_that_vanished_is_counted(work) -> None:
     directory = os.open(work, os.O_RDONLY)
-    request = {
-        "pattern": "x",
-        "ignore_case": False,
-        "multiline": False,
-        "output_mode": "files_with_matches",
-        "offset": 0,
-        "head_limit": 0,
-        "max_chars": 100,
-        "directory": directory,
-        "files": [["gone", "gone"], ["below/gone", "below/gone"]],
-    }
+    request = {**REQUEST, "directory": directory, "files": [["gone", "gone"], ["below/gone", "below/gone"]]}
     result = grep_worker.answer(request)
     os.close(directory)
     assert (result["entries"], result["unreadable"], result["more"]) == ([], 2, False)

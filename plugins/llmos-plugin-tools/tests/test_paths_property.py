@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from llmos_plugin_tools import beneath
 from llmos_plugin_tools.base import Refused
 from llmos_plugin_tools.files import entry
-from llmos_plugin_tools.paths import SEALED, Paths
+from llmos_plugin_tools.paths import Paths
+from llmos_plugin_tools.ruling import SEALED
 
 NAMES = ("a", "b", "c", "memories")
 WORK = "workspace/work"

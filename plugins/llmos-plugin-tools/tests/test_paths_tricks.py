@@ -15,7 +15,8 @@ import pytest
 from llmos_plugin_tools import beneath
 from llmos_plugin_tools.base import Refused
 from llmos_plugin_tools.files import entry
-from llmos_plugin_tools.paths import RULING, SEALED, Paths
+from llmos_plugin_tools.paths import Paths
+from llmos_plugin_tools.ruling import RULING, SEALED
 
 
 @pytest.fixture(params=["kernel", "walk"], autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -200,8 +201,9 @@ def system_in(place: Path, plugins: Mapping[str, object]) -> LLMOS:
     root = place / "workspace"
     root.mkdir(exist_ok=True)
     kit = any(isinstance(plugin, Kit) for plugin in plugins.values())
-    (place / "llmos.toml").write_text('[model]\nprovider = "conformance"\n' if kit else "", "utf-8")
-    return LLMOS(root, settings=load_settings(place), discover=False, plugins=plugins)
+    (place / "llmos.toml").touch()  # none above it counts
+    environ = {**os.environ, **({"LLMOS_PROVIDER": "conformance"} if kit else {})}
+    return LLMOS(root, settings=load_settings(place, environ), discover=False, plugins=plugins)
 
 
 @asynccontextmanager
@@ -262,7 +264,7 @@ def tree(root: Path) -> dict[str, str]:
     return found
 
 
-_CORE = re.compile(r"(^|/)(workspace/(memories(/sessions.*)?$|state(/|$)))|^home/.*llmos")
+_CORE = re.compile(r"(^|/)(workspace/(memories(/sessions.*)?$|state(/|$)))|^home/(\.data$|.*llmos)")
 
 
 def _of_the_core(name: str) -> bool:

@@ -55,6 +55,14 @@ class TraceStoreConformance(Conformance):
         assert (saved.uses, saved.successes, saved.last_used, saved.last_success) == (0, 0, None, None)
         assert list(await store.versions(saved.trace_id)) == [saved], "versions() says another thing than save()"
 
+    async def test_what_is_saved_is_the_users_own(self, open_store: OpenTraces) -> None:
+        store = open_store()
+        foreign = [(await store.save(trace())).foreign, (await store.save(trace())).foreign]
+        assert not any(foreign), "save() calls foreign what this user just saved"
+        for opened in (store, open_store()):
+            kept = [*await opened.versions(trace().goal_signature), *[stored async for stored in opened.scan()]]
+            assert not any(stored.foreign for stored in kept), "what this user saved comes back as foreign"
+
     async def test_odd_text_comes_back_as_it_was(self, store: TraceStore) -> None:
         for wanted in odd_traces():
             version = (await store.save(wanted)).version

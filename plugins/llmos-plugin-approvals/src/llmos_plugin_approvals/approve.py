@@ -136,7 +136,7 @@ def _tell(run_id: str, mode: str, task: Task, scope: Scope, count: int, *, deny:
     click.echo(f"{'Refused' if deny else 'Approved'}: {calls}, {where}. Run the goal again:")
     click.echo(f"  {printable(command_again(task))}")
     if mode == "LEARNER":
-        click.echo(f'Or go on with its conversation:\n  llmos run --continue {run_id} "Go on"')
+        click.echo(f"Or go on where it stopped:\n  llmos resume {run_id}")
 
 
 def _data(task: Task, waiting: Sequence[Waiting], scope: Scope, pattern: str | None, *, deny: bool) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +14,7 @@ from typing import Literal, Self
 
 from pydantic import JsonValue, ValidationError
 
-from llmos_core import Record, ToolCall, write_atomic
+from llmos_core import Record, ToolCall, is_sealed, seal, write_atomic
 
 Scope = Literal["once", "project", "pattern"]
 """What an answer is for: one call of the next run of a goal, every such call, or every call that fits a pattern."""
@@ -29,7 +27,6 @@ _PATHS = ("file_path", "path")
 _ANY = {"command": r"[^;&|`$()<>\x00-\x1f\x7f]"}
 _ANY_ELSE = r"[^\x00-\x1f\x7f]"
 _OLD_DRAFT_S = 3600.0
-_KEY_BYTES = 32
 
 
 class Asked(Record):
@@ -61,10 +58,18 @@ class Answer(Record):
     at: datetime
     seal: str = ""
 
-    def sealed(self, key: bytes) -> Self:
-        """The same answer with the seal that only its user can make."""
-        content = self.model_dump_json(exclude={"seal"}).encode()
-        return self.model_copy(update={"seal": hmac.new(key, content, "sha256").hexdigest()})
+    def sealed(self) -> Self:
+        """The same answer with the seal that only its user can make. Raises LLMOSError where none can be made."""
+        return self.model_copy(update={"seal": seal(self._covered)})
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this user gave exactly this answer."""
+        return is_sealed(self._covered, self.seal)
+
+    @property
+    def _covered(self) -> bytes:
+        return b"llmos approval\n" + self.model_dump_json(exclude={"seal"}).encode()
 
     @property
     def id(self) -> str:
@@ -109,24 +114,6 @@ def matches(pattern: str, call: ToolCall) -> bool:
     return re.fullmatch("".join(wild.get(char, re.escape(char)) for char in pattern), main[1]) is not None
 
 
-def _key(*, make: bool = False) -> bytes:
-    """What this user seals answers with; another one each time, while there is none and none is made."""
-    from platformdirs import user_data_path
-
-    path = user_data_path("llmos") / "approvals.key"
-    if path.is_file() and len(key := path.read_bytes()) == _KEY_BYTES:
-        return key
-    key = secrets.token_bytes(_KEY_BYTES)
-    if make:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, key, mode=0o600)
-    return key
-
-
-def _same(ours: str, given: str) -> bool:
-    return hmac.compare_digest(ours.encode(), given.encode())
-
-
 class AnswerStore:
     """The answers below a workspace's ``state/approvals/``, which only their user can read.
 
@@ -137,10 +124,13 @@ class AnswerStore:
         self._root = workspace / "state" / "approvals"
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer, durably; it takes the place of an earlier one to the same question."""
+        """Remember an answer, durably; it takes the place of an earlier one to the same question.
+
+        Raises LLMOSError where it cannot be sealed.
+        """
+        sealed = answer.sealed()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
-        sealed = answer.sealed(_key(make=True))
         write_atomic(self._path(answer), sealed.model_dump_json(indent=2).encode(), mode=0o600)
 
     def forget(self, answer: Answer) -> bool:
@@ -153,11 +143,11 @@ class AnswerStore:
 
     def answers(self) -> Iterator[Answer]:
         """All answers, the newest first. A file that is damaged, renamed or of another user is no answer."""
-        found, key = [], _key()
+        found = []
         for path in self._root.glob("[!.]*.json"):
             with suppress(FileNotFoundError, ValidationError):  # used up meanwhile; damaged
                 answer = Answer.model_validate_json(path.read_bytes())
-                if self._path(answer) == path and _same(answer.sealed(key).seal, answer.seal):
+                if self._path(answer) == path and answer.is_sealed:
                     found.append(answer)
         yield from sorted(found, key=lambda answer: answer.at, reverse=True)
 

@@ -48,4 +48,5 @@ def _candidate(task: Task, stored: StoredTrace, run: Run) -> Candidate:
         score=1.0 if same else 0.0,
         refused=refused,
         missing=stored.trace.missing(run.tools) if stored.trace else None,
+        foreign=stored.foreign,
     )

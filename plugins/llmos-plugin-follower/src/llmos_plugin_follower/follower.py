@@ -27,6 +27,7 @@ from llmos_core import (
     UsageError,
     bind,
     file_digest,
+    preflight,
     replay,
     values_for,
 )
@@ -48,11 +49,14 @@ class Follower:
         if task.continues is not None:
             return Bid.cannot(UsageError("A conversation that goes on is nothing to be followed."))
         candidates = [candidate for matcher in run.matchers for candidate in await _proposed(matcher, task, run)]
-        chosen = next((candidate for candidate in candidates if candidate.refused is None), None)
+        fitting = (candidate for candidate in candidates if candidate.refused is None)
+        chosen = min(fitting, key=lambda candidate: candidate.foreign, default=None)
         if chosen is None:
             return Bid.cannot(_none_fits(candidates), tuple(candidates))
         run.state[_CHOSEN] = chosen
         reason = f"a verified trace fits ({chosen.trace_id[:8]}, version {chosen.version[:8]})"
+        if chosen.foreign:
+            reason += ", learned elsewhere"
         if chosen.missing:
             reason += f", but tools are not installed that it needs: {chosen.missing}"
         return Bid(fit=chosen.score, reason=reason, candidates=tuple(candidates))
@@ -62,10 +66,12 @@ class Follower:
         stored = await _load(chosen, run)
         assert stored.trace is not None
         named = {"trace_id": stored.trace_id, "trace_version": stored.version}
+        if stored.foreign:
+            _distrust(stored, run)
         values = values_for(stored.trace, str(run.workdir), str(run.workspace))
         try:
             _check_tools(stored.trace, run)
-            await _check_calls(stored.trace, values, run)
+            await preflight(stored.trace, values, run)
             replayed = await replay(stored.trace, values, _Caller(run))
             _check_steps(replayed, stored)
             await _check_files(stored, run.workdir)
@@ -92,6 +98,17 @@ async def _proposed(matcher: Matcher, task: Task, run: Run) -> Sequence[Candidat
     except Exception as error:  # noqa: BLE001 - a matcher is the code of any plugin
         run.emit(Notice(level="warning", text=f"The matcher {matcher.name} failed ({type(error).__name__}: {error})."))
         return ()
+
+
+def _distrust(stored: StoredTrace, run: Run) -> None:
+    """Take the network away from a trace that somebody else may have written, and say how to trust it."""
+    run.go_offline()
+    named = f"{stored.trace_id[:8]} --version {stored.version[:8]}"
+    text = (
+        "This trace was not learned here by you, so its commands reach no network. "
+        f"To trust it, read it (llmos traces show {named}), then run: llmos traces verify {named}"
+    )
+    run.emit(Notice(level="warning", text=text))
 
 
 async def _count(stored: StoredTrace, run: Run, *, success: bool) -> None:
@@ -139,22 +156,6 @@ def _check_tools(trace: Trace, run: Run) -> None:
             f"The trace needs tools that are not installed: {missing}",
             fix="Install what brings them (llmos plugins install ...), or learn the goal anew with --mode learner.",
         )
-
-
-async def _check_calls(trace: Trace, values: Mapping[str, str], run: Run) -> None:
-    """Before the first step: the guards forbid none, and where they want to be sure, a person said yes."""
-    calls = [
-        ToolCall(id=f"step-{number}", tool=step.tool, input=bind(step.arguments, values), agent_id=step.agent)
-        for number, step in enumerate(trace.steps, 1)
-    ]
-    for step, call, verdict in zip(trace.steps, calls, await run.foresee(calls), strict=True):
-        if verdict.decision != "allow":
-            rule = f" (rule {verdict.rule})" if verdict.rule else ""
-            raise DeniedError(
-                f"The trace was not followed: {call.id} ({call.tool}: {step.title}) is refused now.",
-                f"{verdict.reason}{rule}. Nothing was changed.",
-                "Allow it, or learn the goal anew: add --mode learner.",
-            )
 
 
 def _check_steps(replayed: Replayed, stored: StoredTrace) -> None:

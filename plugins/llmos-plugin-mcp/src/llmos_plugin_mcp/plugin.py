@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from llmos_core import hookimpl
+from llmos_core import Verdict, hookimpl
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from llmos_core import SettingsOf, Tool
+    from llmos_core import Run, SettingsOf, Tool, ToolCall
 
 
 @hookimpl
@@ -32,3 +32,16 @@ def llmos_settings() -> type[BaseModel]:
     from llmos_plugin_mcp.settings import McpSettings
 
     return McpSettings
+
+
+@hookimpl
+async def llmos_pre_tool_use(call: ToolCall, run: Run) -> Verdict | None:
+    """In a run that must reach no network, a person decides about servers: nothing is known of what they reach."""
+    if not run.is_offline:
+        return None
+    from llmos_plugin_mcp.settings import McpSettings
+
+    server = call.tool.partition("__")[0]
+    if server not in run.settings(McpSettings).servers:
+        return None
+    return Verdict.ask(f"this run must reach no network, and the server {server} may", "mcp-offline")

@@ -49,8 +49,8 @@ def read_line(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
             shell.text(callback, name)
     words = stdin.split()
     for at, variable in enumerate(names):
-        one = len(words) == 1 and (at == 0)
-        shell.scope.variables[variable] = words[0] if one else OUTPUT if stdin else UNKNOWN
+        one = words if len(words) == 1 else [word for word in words if shell.at(word).closed]
+        shell.scope.variables[variable] = one[0] if one and at == 0 else OUTPUT if stdin else UNKNOWN
         if name != "read":
             shell.scope.arrays[variable] = words or [UNKNOWN]
     return ""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
 
-_STRING = re.compile(r"""'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`|%w\[([^\]]*)\]""")
-_CALL = r"(?<![\w.])(?:[A-Za-z_][\w:]*(?:\([^()]*\))?(?:\.|::|->))*"
+_STRING = re.compile(r"""'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`|%w\[([^\]\[]*)\]""")
+_CALL = r"(?<![\w.])(?:[A-Za-z_][\w:]{0,80}(?:\([^()]*\))?(?:\.|::|->))*"
 _RUNS = re.compile(
     rf"""{_CALL}(?:system|exec|execl|execv|execvp|execSync|spawn|spawnSync|execFile|execFileSync|popen|popen2e?|capture[23]e?|
     shell_exec|passthru|proc_open|pcntl_exec|os\.execute|io\.popen|Process\.(?:spawn|run)|Command|syscall|shell|
@@ -18,6 +18,8 @@ _RUNS = re.compile(
     re.VERBOSE,
 )
 _SHELL_QUOTES = re.compile(r"`([^`]+)`|(?:qx|%x)\s*([{(\[|/!])(.+?)[})\]|/!]", re.DOTALL)
+_QUOTE = re.compile(r"qx|%x")
+MAX_QUOTES = 30
 _DELETES = re.compile(
     r"\b(?:unlink(?:Sync)?|rm(?:dir)?(?:Sync)?|rm_rf|rm_r|rmtree|remove(?:Sync|_dir|_file|_tree|_entry_secure)?|rimraf|"
     r"delete(?:-file|-directory|IfExists|Recursively)?|removeDirectory\w*|File\.delete|emptyDir(?:Sync)?)\b"
@@ -26,7 +28,7 @@ _WRITES = re.compile(
     r"\b(?:writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|writeTextFile(?:Sync)?|file_put_contents|fwrite|"
     r"File\.write|IO\.write|fopen|File\.open|writeLines|rename(?:Sync)?|copyFile(?:Sync)?|symlink(?:Sync)?|chmod(?:Sync)?|"
     r"chown(?:Sync)?|truncate(?:Sync)?|cp(?:Sync|_r)?|mv|write\.csv|write\.table|sink|spit|write-region)\b|"
-    r"\bopen\s*\(?[^;]*[\"'][+]?[>wa]"
+    r"\bopen\s*\(?[^;]{0,300}[\"'][+]?[>wa]"
 )
 _HIDES = re.compile(
     r"\b(?:eval|Function|atob|fromCharCode|b64decode|decode64|base64_decode|unpack|pack|hex2bin|decodeURIComponent|"
@@ -44,13 +46,14 @@ _ENVIRONMENT = re.compile(
 
 def judge(shell: Shell, name: str, text: str) -> None:
     """Judge code: what it runs as shell, deletes, writes, hides, and which secrets it names."""
+    if not shell.fits(text):
+        return
     strings = [next((part for part in found.groups() if part), "") for found in _STRING.finditer(text)]
     bare = _STRING.sub('""', text)
     for part in strings:
         shell.commands.mentions(shell, part)
     if name in {"ruby", "perl", "php", "bb"}:
-        for found in _SHELL_QUOTES.finditer(text):
-            shell.text(found[1] or found[3], f"{name} runs")
+        _quoted(shell, name, text)
     if _RUNS.search(bare):
         _runs(shell, name, text, strings)
     for pattern, effect in ((_DELETES, "delete"), (_WRITES, "write")):
@@ -62,6 +65,15 @@ def judge(shell: Shell, name: str, text: str) -> None:
         shell.find("network-code", text)
     if _ENVIRONMENT.search(bare):
         shell.find("read-environment", text)
+
+
+def _quoted(shell: Shell, name: str, text: str) -> None:
+    """Backquotes and their like."""
+    if len(_QUOTE.findall(text)) > MAX_QUOTES:
+        shell.find("too-complex", text, f"more than {MAX_QUOTES} commands in {name}")
+        return
+    for found in _SHELL_QUOTES.finditer(text):
+        shell.text(found[1] or found[3], f"{name} runs")
 
 
 def _runs(shell: Shell, name: str, text: str, strings: list[str]) -> None:
@@ -90,6 +102,6 @@ def _touches(shell: Shell, name: str, text: str, strings: list[str], effect: str
         shell.find(f"{effect}-unknown", text, f"{name} does it where no path is in sight")
     for path in paths:
         if effect == "delete":
-            shell.commands.deletes(shell, path, text, recursive=True)
+            shell.commands.deletes(shell, path, text)
         else:
             shell.commands.writes(shell, path, text)

@@ -40,7 +40,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     "--tool", default="Bash", shell_complete=_complete_tools, help="The tool that is called.  [default: Bash]"
 )
 @click.option("--input", "given", metavar="JSON", help="The input of the call; instead of COMMAND.")
-@click.option("--jsonl", type=click.File("r", encoding="utf-8"), help="Judge each line {id, tool, input}; - is stdin.")
+@click.option("--jsonl", type=click.File("rb"), help="Judge each line {id, tool, input}; - is stdin.")
 @click.option("--root", type=_DIRECTORY, help="The directory that tools may write.  [default: the current one]")
 @click.option("--home", type=_DIRECTORY, help="The user's home.  [default: yours]")
 @json_option
@@ -56,7 +56,8 @@ def test(
     """Judge COMMAND, or another call, and say why. Nothing is executed.
 
     Names the rule, the part of the command it is about, and the way to that part. Exits with 0 where the call is
-    allowed, with 6 where it needs a yes, with 4 where it is denied; with --jsonl always with 0.
+    allowed, with 6 where it needs a yes, with 4 where it is denied, with 2 where the input is wrong. With --jsonl it
+    prints a line for each call and exits with 0, or with 2 at the first line that is no call.
 
     \b
     Examples:
@@ -137,11 +138,12 @@ def _show(judgement: Judgement) -> None:
 def _judge_lines(lines: Any, settings: SecuritySettings, root: Path | None, home: Path | None) -> None:
     import time
 
+    _judge(settings, root, home, {}).command("ls")  # what is read from files once is not part of a judgement
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         entry = _entry(number, line)
-        judge = _judge(settings, root, home, (entry.get("setup") or {}).get("symlinks") or {})
+        judge = _judge(settings, root, home, entry["setup"])
         started = time.perf_counter()
         judgement = judge.judge(entry["tool"], entry["input"])
         micros = round((time.perf_counter() - started) * 1e6)
@@ -157,17 +159,25 @@ def print_json_line(data: dict[str, Any]) -> None:
     click.echo(json.dumps(data))
 
 
-def _entry(number: int, line: str) -> dict[str, Any]:
-    """Raises UsageError for a line that is no call."""
+def _entry(number: int, line: bytes) -> dict[str, Any]:
+    """A call; its ``setup`` are the links by their paths. Raises UsageError for a line that is no call."""
     import json
 
+    fix = 'A line is a call: {"id": "1", "tool": "Bash", "input": {"command": "ls"}}'
     try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"Line {number} is not JSON.", str(error)) from error
+        entry = json.loads(line.decode())
+    except json.JSONDecodeError as error:
+        raise UsageError(f"Line {number} is not JSON.", f"{error.msg}, column {error.colno}.", fix) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"Line {number} is not JSON.", "It is no UTF-8, or nested too deeply.", fix) from error
     if not (isinstance(entry, dict) and isinstance(entry.get("tool"), str) and isinstance(entry.get("input"), dict)):
-        raise UsageError(f"Line {number} is no call.", "It needs `tool`, a text, and `input`, an object.")
-    return entry
+        raise UsageError(f"Line {number} is no call.", "It needs `tool`, a text, and `input`, an object.", fix)
+    setup = entry.get("setup") or {}
+    links = (setup.get("symlinks") or {}) if isinstance(setup, dict) else None
+    if not isinstance(links, dict) or not all(isinstance(target, str) for target in links.values()):
+        why = "`setup` holds `symlinks`, the targets of links by their paths."
+        raise UsageError(f"Line {number} is no call.", why, fix)
+    return {**entry, "setup": links}
 
 
 @guard.command("rules")
@@ -203,7 +213,7 @@ def show_rules(as_json: bool) -> None:
             "why": given.why or None,
             "examples": [],
         }
-        for given in (*settings.rules, *settings.own_rules)
+        for given in settings.rules
     ]
     if as_json:
         print_json(rows)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from llmos_plugin_security import rules
 from llmos_plugin_security.options import Options, read
-from llmos_plugin_security.values import NETWORK, OUTPUT, STAR, is_decided, is_open, shown
+from llmos_plugin_security.state import MAX_TEXT
+from llmos_plugin_security.values import NETWORK, OUTPUT, STAR, TEMPORARY, has_subscript, is_decided, is_open, shown
 
 if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
@@ -80,7 +81,7 @@ _OUTPUTS = (
 _BEFORE = {"!", "{", "if", "then", "else", "elif", "do", "while", "until"}
 _AFTER = {"}", "fi", "done", "esac"}
 _COMPOUND = {"for", "case", "select", "function"}
-_SUBSCRIPT = re.compile(r"\w\[[^\]]*(?:\$\(|`)")
+_VERB = re.compile(r"[a-z][a-z:-]*")
 _SEPARATORS = re.compile(r"[=@,;:]")
 
 
@@ -102,17 +103,23 @@ class Commands:
         if words[0] in _COMPOUND:
             shell.find("unparseable", " ".join(words))
             return OUTPUT
-        if any(_SUBSCRIPT.search(word) for word in words):
+        if any(map(has_subscript, words)):
             shell.find("undecided-code", " ".join(words), "a subscript may run commands")
+        given, arguments = words[0], words[1:]
+        if given in shell.scope.functions:
+            return shell.call(given, arguments, stdin)
+        if given in shell.scope.aliases:
+            return shell.text(" ".join([shell.scope.aliases[given], *map(_quoted, arguments)]), f"alias {given}", stdin)
+        return self._program(shell, words, stdin)
+
+    def _program(self, shell: Shell, words: list[str], stdin: str) -> str:
         given, arguments = words[0], words[1:]
         name = given.rpartition("/")[2]
         if not name or not is_decided(name) or not name.isprintable():
             shell.find("undecided-command", given)
             return OUTPUT
-        if given in shell.scope.functions:
-            return shell.call(given, arguments, stdin)
-        if given in shell.scope.aliases:
-            return shell.text(" ".join([shell.scope.aliases[given], *map(_quoted, arguments)]), f"alias {given}", stdin)
+        if "/" not in given and _only_asks(name, arguments):
+            return OUTPUT
         self._rules(shell, name, words, stdin)
         if "/" in given:
             self.executes(shell, given)
@@ -133,12 +140,18 @@ class Commands:
         return None
 
     def _rules(self, shell: Shell, name: str, words: list[str], stdin: str) -> None:
-        found = rules.matching(name, words[1:], stdin)
+        found = rules.matching(name, words[1:], stdin) if self._short(shell, name, words, stdin) else []
         found += [rule for rule in self.own if rule.fits(name, words[1:], stdin)]
         for rule in found:
             shell.find(rule.id, " ".join(words))
         if undecided := rules.undecided_subcommand(name, words[1:]):
             shell.find("undecided-command", " ".join(words), f"what {name} shall do is {shown(undecided)}")
+
+    def _short(self, shell: Shell, name: str, words: list[str], stdin: str) -> bool:
+        """Whether what the rules about a command look at is short enough for their patterns."""
+        read = rules.reads_text(name)
+        texts = [*words, stdin] if read == "input" else words if read else []
+        return sum(map(len, texts)) + len(texts) <= MAX_TEXT or shell.fits(" ".join(texts))
 
     # Operands, by what the profiles of commands say.
 
@@ -156,16 +169,18 @@ class Commands:
         method = getattr(self, f"_{kind}", None) if kind else self._unknown
         if method is not None:
             method(shell, name, options, recursive=recursive)
-        if kind != "text" and not profile.get("harmless") and kind is not None:
+        if kind not in {"text", "name"} and not profile.get("harmless") and kind is not None:
             for _, value in options.given:
                 if value is not None:
                     self.operand(shell, name, value)
-        if profile.get("harmless") and kind != "text":
+        if profile.get("harmless") and kind not in {"text", "name"}:
             for _, value in options.given:
                 self.mentions(shell, value or "")
 
     def _text(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         return
+
+    _name = _text
 
     def _read(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         for path in options.operands:
@@ -178,11 +193,14 @@ class Commands:
 
     def _write(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         for path in options.operands:
-            self.writes(shell, path, f"{name} {path}")
+            place = shell.at(path)
+            # An empty directory in the home harms nobody, and installers ask for one.
+            if name != "mkdir" or place.kind != "outside" or not shell.world.is_at_home(place.path):
+                self.writes(shell, path, f"{name} {path}")
 
     def _delete(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         for path in options.operands:
-            self.deletes(shell, path, f"{name} {path}", recursive=recursive)
+            self.deletes(shell, path, f"{name} {path}")
 
     def _mode(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         first = 0 if options.has("--reference") else 1
@@ -205,7 +223,7 @@ class Commands:
             if path in paths:
                 self.reads(shell, path, path, recursive=recursive)
                 if moved:
-                    self.deletes(shell, path, f"{name} {path}", recursive=True, moved=True)
+                    self.deletes(shell, path, f"{name} {path}", moved=True)
         targets = sources if name == "install" and options.has("-d", "--directory") else options.operands[-1:]
         if given and name != "install":
             targets = []
@@ -213,7 +231,7 @@ class Commands:
             if path in paths:
                 self.writes(shell, path, f"{name} ... {path}")
                 self._copied(shell, sources, path)
-        if name in {"ln", "link"}:
+        if name in {"ln", "link"} or (name == "cp" and options.has("-s", "--symbolic-link")):
             self._linked(shell, options)
 
     def _copied(self, shell: Shell, sources: Sequence[str], target: str) -> None:
@@ -225,9 +243,12 @@ class Commands:
 
     def _linked(self, shell: Shell, options: Options) -> None:
         """A link made here leads later words elsewhere; one to what must not be touched is refused itself."""
+        target = options.operands[-1] if len(options.operands) > 1 else "."
+        parent = target if target.endswith(("/", ".")) else target.rpartition("/")[0]
+        from_link = options.has("-s", "--symbolic") and not options.has("-r", "--relative") and parent != ""
         for path in options.operands[:-1] or options.operands:
-            place = shell.at(path)
-            if place.kind not in {"inside", "unknown", "harmless"}:
+            place = shell.at(f"{parent}/{path}" if from_link and not path.startswith("/") else path)
+            if place.kind not in {"inside", "unknown", "harmless"} or ".git" in place.path.split("/"):
                 shell.find("link-outside", path)
 
     def _split(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
@@ -298,13 +319,15 @@ class Commands:
             return
         place = shell.at(path)
         kind: str = place.kind
-        if kind in {"inside", "everything", "harmless"} or place.path == shell.world.real_root:
+        if kind in {"inside", "everything", "harmless", "scratch"} or place.path == shell.world.real_root:
+            return
+        if kind == "temporary" and rule == "write" and (TEMPORARY in place.path or not shell.world.is_temporary):
             return
         kind = "outside" if kind == "root" else kind
         named = {"control": "write-control", "device": "device", "temporary": "write-temporary"}
         shell.find(named.get(kind, f"{rule}-{kind}"), part, place.path)
 
-    def deletes(self, shell: Shell, path: str, part: str, *, recursive: bool, moved: bool = False) -> None:
+    def deletes(self, shell: Shell, path: str, part: str, *, moved: bool = False) -> None:
         """Judge the deletion of a path."""
         place = shell.at(path)
         if path.rstrip("/").rpartition("/")[2] == f".{STAR}":
@@ -313,12 +336,12 @@ class Commands:
             wipes = place.path == shell.world.real_root
             shell.find("wipe-workspace" if wipes else "delete-outside", part, place.path)
         elif place.kind == "everything":
-            if recursive and not moved:
+            if not moved:
                 shell.find("wipe-workspace", part, place.path)
         elif place.kind == "inside":
-            if f"{place.path}/".startswith(f"{shell.world.real_root}/.git/"):
+            if shell.world.is_git(place.path):
                 shell.find("delete-git", part, place.path)
-        elif place.kind != "harmless":
+        elif place.kind not in {"harmless", "scratch"}:
             named = {"control": "write-control", "device": "device", "temporary": "write-temporary"}
             shell.find(named.get(place.kind, f"delete-{place.kind}"), part, place.path)
 
@@ -328,12 +351,12 @@ class Commands:
         text = shell.written(place.path)
         if text is not None:
             shell.text(text, f"the file {path}")
-        if place.kind == "temporary":
+        if place.is_shared and text is None:
             shell.find("run-temporary", path)
 
     def variable(self, shell: Shell, name: str, value: str) -> None:
         """Judge the setting of a variable."""
-        if _SUBSCRIPT.search(value):
+        if has_subscript(value):
             shell.find("undecided-code", f"{name}={value}", "a subscript may run commands")
         if _LOADERS.fullmatch(name):
             if value:
@@ -344,6 +367,14 @@ class Commands:
             shell.find("hide-tracks", f"{name}={value}")
         elif name == "PATH" and re.match(r"/tmp|/var/tmp|/dev/shm", value):  # noqa: S108 - a pattern
             shell.find("loader-variable", f"{name}={value}")
+
+
+def _only_asks(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a program is asked for its help or version only: alone, or of one of its sub-commands."""
+    if len(arguments) == 1:
+        return arguments[0] in {"--help", "--version"}
+    verbs = arguments[:-1]
+    return name in rules.VALUES and arguments[-1:] == ["--help"] and all(_VERB.fullmatch(verb) for verb in verbs)
 
 
 def _parts(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmos_plugin_security import rules
 from llmos_plugin_security.options import read
-from llmos_plugin_security.values import NETWORK, OUTPUT, SOME
+from llmos_plugin_security.values import NETWORK, OUTPUT, SOME, STAR
 
 if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
@@ -44,8 +44,10 @@ def git(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
             _git_command(shell, words[0], words[1:])
         if shell.scope.directory != shell.world.root and not _GIT_READS & {*words[:1]}:
             place = shell.at(".")
-            if place.kind not in {"inside", "unknown"} and place.path != shell.world.real_root:
+            if place.kind not in {"inside", "unknown", "scratch"} and place.path != shell.world.real_root:
                 shell.find("write-outside", "git " + " ".join(arguments), place.path)
+    if words[:1] == ["ls-files"] and not set(words[1:]) - {"-z", "-c", "--cached"}:
+        return f"./{STAR}\n"
     if words[:1] == ["ls-files"] or words[:2] == ["diff", "--name-only"] or words[:2] == ["grep", "-l"]:
         return f"./{SOME}\n"
     return NETWORK if words[:1] == ["archive"] and any("remote" in word for word in words) else OUTPUT
@@ -93,7 +95,10 @@ def _git_command(shell: Shell, verb: str, arguments: list[str]) -> None:  # noqa
             shell.commands.writes(shell, path, path)
     elif verb in {"submodule", "bisect"} and arguments[:1] in (["foreach"], ["run"]):
         words = [word for word in arguments[1:] if word not in {"--recursive", "-q", "--quiet"}]
-        shell.text(" ".join(words), f"git {verb} runs")
+        if len(words) == 1 and verb == "submodule":
+            shell.text(words[0], f"git {verb} runs")
+        else:
+            shell.commands.run(shell, words, "")
     elif verb in {"clone", "fetch", "pull", "push", "ls-remote", "archive", "remote"}:
         _git_remote(shell, verb, arguments)
     elif verb in {"init", "worktree", "bundle"}:

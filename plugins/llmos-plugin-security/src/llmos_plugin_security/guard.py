@@ -37,7 +37,8 @@ def judge_for(settings: SecuritySettings, root: Path, workspace: Path | None, ho
         workspace=None if workspace is None else str(workspace.absolute()),
         own=own_directories(),
     )
-    return Judge(world, tuple(map(_rule, settings.rules)), tuple(map(_rule, settings.own_rules)))
+    ordinary = tuple(_rule(given) for given in settings.rules if not given.even_denied)
+    return Judge(world, ordinary, tuple(_rule(given) for given in settings.rules if given.even_denied))
 
 
 def _rule(given: UserRule) -> Rule:

@@ -84,7 +84,8 @@ def _mount(shell: Shell, path: str, part: str) -> None:
     if path.startswith(("/", "~", ".", "$")) or is_open(path):
         place = shell.at(path)
         shell.commands.reads(shell, path, part, recursive=True)
-        if place.kind not in {"inside", "everything", "temporary"} and place.path != shell.world.real_root:
+        inside = place.kind in {"inside", "everything", "scratch", "temporary"}
+        if not inside and place.path != shell.world.real_root:
             shell.find("container-host", part, place.path)
 
 
@@ -101,7 +102,12 @@ _EDITORS = {"vim", "vi", "nvim", "ex", "ed", "view", "rview"}
 def with_escape(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None:
     """Editors, debuggers and database shells: their commands may run shell."""
     shell.commands.by_profile(shell, name, arguments)
+    for pager in read(arguments, ("-P", "--pager")).values("-P", "--pager") if name == "man" else ():
+        shell.text(pager, "man runs")
     for word in [*arguments, *as_text(stdin).splitlines()]:
+        if not shell.fits(word):
+            continue
+        word = " ".join(word.split())  # noqa: PLW2901 - the patterns are quick on single blanks only
         text = word.lstrip("+")
         found = _ESCAPE.match(text)
         if name in _EDITORS and (written := _EDITS.match(word)):

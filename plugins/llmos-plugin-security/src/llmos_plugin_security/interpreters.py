@@ -90,6 +90,7 @@ def _code(shell: Shell, name: str, words: list[str], stdin: str) -> str | None:
         return None
     with shell.subshell():
         shell.scope.arguments = words[2:]
+        shell.scope.variables["0"] = words[1] if len(words) > 1 else name
         shell.scope.functions.clear()
         return shell.text(words[0], f"{name} -c", stdin)
 
@@ -110,7 +111,7 @@ def run_file(shell: Shell, path: str, stdin: str) -> str | None:
     text = shell.written(place.path)
     if text is not None:
         return shell.text(text, f"the file {shown(path, 40)}")
-    if place.kind == "temporary" or path.startswith(("/dev/fd/", "/proc/")):
+    if place.is_shared or path.startswith(("/dev/fd/", "/proc/")):
         shell.find("run-temporary", path)
     elif is_open(path) and len(path) == 1:
         shell.find("undecided-code", path)

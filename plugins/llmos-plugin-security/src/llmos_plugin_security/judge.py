@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmos_plugin_security import builtins_judged, interpreters, outputs, programs, rules, wrappers
+from llmos_plugin_security import builtins_judged, interpreters, outputs, programs, rules, unknown_tools, wrappers
 from llmos_plugin_security.commands_judged import Commands
 from llmos_plugin_security.places import World
 from llmos_plugin_security.rules import Rule, Severity
@@ -53,14 +53,29 @@ class Judge:
         if tool == "Bash":
             return self.command(input.get("command"))
         findings = judge_tool(tool, input, self.world)
+        if findings is None:
+            findings = self._unknown(tool, input)
         return self._judgement(findings)
 
     def command(self, command: object) -> Judgement:
         """Judge a shell command."""
         if not isinstance(command, str):
             return Judgement("deny", "unparseable", "the command is no text")
+        words = _words(command) if any(rule.severity == "allow" for rule in (*self.found, *self.own)) else ()
+        return self._judgement(self._found(command), words)
+
+    def _unknown(self, tool: str, input: Mapping[str, Any]) -> list[Finding]:
+        try:
+            found = unknown_tools.findings(tool, input, self.world)
+            commands = unknown_tools.commands(input)
+        except Exhausted as error:
+            return [Finding("too-complex", tool, (), str(error))]
+        return [*found, *(one for command in commands for one in self._found(command))]
+
+    def _found(self, command: str) -> list[Finding]:
+        """What speaks against a shell command."""
         if holds_marks(command):
-            return Judgement("deny", "control-characters", "it holds characters of private use")
+            return [Finding("control-characters", "", (), "it holds characters of private use")]
         commands = Commands(_HANDLERS, [rule for rule in (*self.found, *self.own) if rule.severity != "allow"])
         shell = Shell(self.world, commands)
         try:
@@ -71,13 +86,13 @@ class Judge:
         except RecursionError:
             shell.trail.clear()
             shell.find("too-deep", command)
-        return self._judgement(shell.findings, _words(command))
+        return shell.findings
 
     def _judgement(self, findings: Sequence[Finding], words: Sequence[str] = ()) -> Judgement:
         decided: list[tuple[Severity, Rule, Finding]] = []
-        known = {**rules.by_id(), **{rule.id: rule for rule in (*self.found, *self.own)}}
+        own = {rule.id: rule for rule in (*self.found, *self.own)}
         for finding in findings:
-            rule = known[finding.rule]
+            rule = own.get(finding.rule) or rules.by_id()[finding.rule]
             decided.append((self._severity(rule, words), rule, finding))
         if not decided:
             return Judgement("allow")

@@ -20,6 +20,14 @@ class Options:
         """Whether one of the options is given, abbreviated or not."""
         return any(_same(given, name) for given, _ in self.given for name in names)
 
+    def holds(self, name: str) -> bool:
+        """Whether an option is given and neither taken back (``--no-x``) nor switched off (``--x=false``)."""
+        given = [value for one, value in self.given if _same(one, name)]
+        off = any(one == f"--no-{name.lstrip('-')}" for one, _ in self.given) or (
+            name == "-n" and self.has("--no-dry-run")
+        )
+        return bool(given) and not off and (given[-1] or "").lower() not in {"false", "0", "no", "none"}
+
     def values(self, *names: str) -> list[str]:
         """The values that were given for these options."""
         return [value for given, value in self.given if value is not None for name in names if _same(given, name)]

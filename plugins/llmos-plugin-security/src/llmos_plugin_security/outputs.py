@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from llmos_plugin_security import rules
 from llmos_plugin_security.options import read
 from llmos_plugin_security.values import (
     ENDLESS,
@@ -15,6 +16,7 @@ from llmos_plugin_security.values import (
     SECRET,
     SOME,
     STAR,
+    TEMPORARY,
     UNKNOWN,
     as_text,
     is_decided,
@@ -93,6 +95,14 @@ def cat(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
     return "".join(texts) if name == "cat" else _derived("".join(texts))
 
 
+def tee(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
+    """``tee``: its input, which its files then hold too."""
+    shell.commands.by_profile(shell, name, arguments)
+    for path in read(arguments).operands:
+        shell.scope.files[shell.at(path).path] = stdin
+    return stdin
+
+
 def _derived(text: str) -> str:
     """What a filter leaves of its input: of names, names; of the rest nothing is known."""
     if NETWORK in text:
@@ -146,6 +156,18 @@ def reversed_text(shell: Shell, name: str, arguments: list[str], stdin: str) -> 
     return "\n".join(line[::-1] for line in stdin.split("\n"))
 
 
+def temporary(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
+    """``mktemp``: a path in the run's own directory for temporary files, or where it is told."""
+    options = read(arguments, ("-p", "--tmpdir", "--suffix"))
+    made = f"/{TEMPORARY}/{NAME}"
+    for template in options.operands:
+        parent = next(iter(options.values("-p", "--tmpdir")), f"/{TEMPORARY}" if options.has("-t", "--tmpdir") else "")
+        made = re.sub("X{3,}", NAME, f"{parent}/{template}" if parent else template)
+        shell.commands.writes(shell, made, f"mktemp {template}")
+    shell.commands.by_profile(shell, name, arguments)
+    return f"{made}\n"
+
+
 def directory(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
     """``pwd``."""
     return shell.directory + "\n"
@@ -174,11 +196,13 @@ def a_name(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
 
 
 def listed(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
-    """``ls``: names of the directory."""
+    """``ls``, ``stat`` and the like: names of the directory, or what they are given."""
     shell.commands.by_profile(shell, name, arguments)
-    operands = read(arguments, ("-I", "-w", "--ignore")).operands
-    here = not operands or all(shell.at(path).path == shell.directory for path in operands)
-    return f"{STAR}\n" if here else OUTPUT
+    operands = read(arguments, rules.profiles()[name]["values"]).operands
+    if not operands or all(shell.at(path).path == shell.directory for path in operands):
+        return f"{STAR}\n"
+    # Whoever reads what is listed reads a secret, if one was.
+    return "\n".join([*(path for path in operands if shell.at(path).closed), OUTPUT])
 
 
 def endless(shell: Shell, name: str, arguments: list[str], stdin: str) -> str:
@@ -198,6 +222,8 @@ HANDLERS: dict[str, Handler] = {
     "printf": printf,
     "cat": cat,
     "tac": cat,
+    "tee": tee,
+    "sponge": tee,
     "pwd": directory,
     "base64": decoded,
     "rev": reversed_text,
@@ -206,7 +232,8 @@ HANDLERS: dict[str, Handler] = {
     "realpath": path_part,
     "readlink": path_part,
     "which": found_program,
-    "ls": listed,
+    "mktemp": temporary,
+    **dict.fromkeys(("ls", "dir", "vdir", "tree", "exa", "eza", "lsd", "stat", "namei"), listed),
     **dict.fromkeys(("head", "tail", "uniq", "grep", "egrep", "fgrep", "rg", "ag", "ack", "zgrep"), filtered),
     **dict.fromkeys(("date", "seq", "wc", "nproc", "expr", "bc"), a_name),
 }

@@ -12,12 +12,16 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from llmos_plugin_security.values import ANY, SOME, STAR, is_decided, is_open
+from llmos_plugin_security.values import ANY, SOME, STAR, TEMPORARY, is_decided, is_open
 
-Kind = Literal["inside", "root", "everything", "control", "device", "harmless", "temporary", "outside", "unknown"]
-"""``root`` is the writable root itself or what holds it, ``everything`` all that lies in the root."""
+Kind = Literal[
+    "inside", "root", "everything", "control", "device", "harmless", "scratch", "temporary", "outside", "unknown"
+]  # fmt: skip
+"""``root`` is the writable root itself or what holds it, ``everything`` all that lies in the root, ``scratch`` what has
+a known name in a directory for temporary files, ``temporary`` that directory itself or what else lies in it."""
 
 _MAX_LINKS = 40
+_MAX_PATH = 4096
 _WILD = re.compile(f"[{STAR}{ANY}{SOME}]")
 
 
@@ -36,6 +40,11 @@ class Place:
     closed: Literal["", "secret", "project"] = ""
     """Whether it must not be read: nowhere, or (``project``) without a question."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it lies where anybody may put files."""
+        return self.kind in {"temporary", "scratch"} and TEMPORARY not in self.path
+
 
 @dataclass(frozen=True)
 class World:
@@ -52,6 +61,8 @@ class World:
 
     def at(self, path: str, directory: str) -> Place:
         """The place of a path as a program in that directory sees it."""
+        if len(path) > _MAX_PATH:
+            return Place(path[:_MAX_PATH], "unknown")
         if not path.startswith("/"):
             if is_open(directory):
                 return Place(path, "unknown")
@@ -124,15 +135,17 @@ class World:
         if _below(path, root):
             rest = path[len(root.rstrip("/")) + 1 :]
             return "everything" if rest in {STAR, SOME + STAR, f".{STAR}", f"{STAR}/{STAR}"} else "inside"
-        parent = next((at for at in table()["temporary"]["absolute"] if _below(path, at)), None)
-        if (
-            parent
-            and not _below(_resolved(self, self.home), path)
-            and path != parent
-            and path[len(parent) + 1] not in {STAR, SOME}
-        ):
-            return "temporary"
-        return "outside"
+        return self._temporary(path, root)
+
+    def _temporary(self, path: str, root: str) -> Kind:
+        own = f"/{TEMPORARY}"
+        parent = next((at for at in (own, *table()["temporary"]["absolute"]) if _below(path, at)), None)
+        kept = [_resolved(self, at) for at in (self.home, self.workspace) if at is not None and at != self.root]
+        if parent is None or any(_below(path, at) or _below(at, path) for at in kept):
+            return "outside"
+        # Where the project itself lies there, so do others.
+        named = path != parent and not _WILD.match(path[len(parent) + 1]) and not _below(root, parent)
+        return "scratch" if named else "temporary"
 
     def _is_control(self, path: str, root: str) -> bool:
         names = table()["control"]
@@ -164,6 +177,20 @@ class World:
         if _fits(last, names["project"]) and not any(fnmatchcase(last, name) for name in names["not_project"]):
             return "project" if inside else "secret"
         return ""
+
+    def is_git(self, path: str) -> bool:
+        """Whether a path is the repository's own directory, or below it, or its wildcards may name that."""
+        return _below(path, self.real_root) and _any(path[len(self.real_root.rstrip("/")) :], (".git",))
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the project itself lies in a directory for temporary files."""
+        return any(_below(self.real_root, at) for at in table()["temporary"]["absolute"])
+
+    def is_at_home(self, path: str) -> bool:
+        """Whether a path lies below the user's home."""
+        home = _resolved(self, self.home)
+        return path != home and _below(path, home)
 
     def holds_secrets(self, path: str) -> bool:
         """Whether secrets lie somewhere below a directory, which is then not read as a whole."""
@@ -229,6 +256,10 @@ def _patterns(patterns: tuple[str, ...]) -> _Patterns:
     return _Patterns(patterns)
 
 
+def _is_vague(part: str) -> bool:
+    return not is_decided(part) and not part.startswith(".") and len(re.findall(r"\w", part)) < 3
+
+
 def _any(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path is one of the patterns, or below it."""
     return _patterns(tuple(patterns)).start(path.strip("/").split("/"))
@@ -237,6 +268,8 @@ def _any(path: str, patterns: Sequence[str]) -> bool:
 def _named(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path has the pattern's components anywhere, one after another."""
     parts, known = path.strip("/").split("/"), _patterns(tuple(patterns))
+    # `a*` anywhere is hardly meant for `authorized_keys`.
+    parts = ["" if _is_vague(part) else part for part in parts]
     return any(known.start(parts[at:]) for at in range(len(parts)))
 
 
@@ -252,8 +285,15 @@ def _could_be(part: str, pattern: str) -> bool:
         return False
     if not re.search(r"\w", part):
         return part.startswith(".")  # a wildcard alone names nothing in particular
-    shape = "".join(".*" if c == STAR else "." if c == ANY else ".*" if is_open(c) else re.escape(c) for c in part)
-    return re.fullmatch(shape, pattern.replace("*", "")) is not None
+    # The mark of `[...]` is the one of `?`, with what stood in the brackets behind it.
+    return any(
+        re.fullmatch("".join(map(_shape, one)), pattern.replace("*", ""))
+        for one in {part, re.sub(f"{ANY}\\]?[^\\]]*\\]", ANY, part)}
+    )
+
+
+def _shape(char: str) -> str:
+    return "." if char == ANY else ".*" if char == STAR or is_open(char) else re.escape(char)
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from llmos_plugin_security import git, hosts, rules
-from llmos_plugin_security.options import read
+from llmos_plugin_security.addresses import is_here, is_metadata
+from llmos_plugin_security.options import Options, read
 from llmos_plugin_security.scripts import awk, sed
 from llmos_plugin_security.values import NETWORK, OUTPUT, UNKNOWN, as_text, is_open
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from llmos_plugin_security.commands_judged import Handler
     from llmos_plugin_security.shell import Shell
 
+_LEADS = ("-x", "--proxy", "--preproxy", "--connect-to", "--resolve", "-L", "--location", "-K", "--config")
 _UPLOADS = {"nc", "ncat", "netcat", "socat", "telnet", "ftp", "tftp", "mail", "mailx", "sendmail", "mutt", "websocat"}
 
 
@@ -83,7 +85,7 @@ def tar(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
         for path in [] if extracts else options.operands:
             shell.commands.reads(shell, path, path, recursive=True)
             if options.has("--remove-files"):
-                shell.commands.deletes(shell, path, f"--remove-files {path}", recursive=True)
+                shell.commands.deletes(shell, path, f"--remove-files {path}")
     for path in archives:
         if path != "-" and options.has("-c", "-r", "-u", "-A", "--create", "--append", "--update"):
             shell.commands.writes(shell, path, f"-f {path}")
@@ -92,17 +94,12 @@ def tar(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
 
 def transfer(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None:  # noqa: C901 - one branch an option
     """``curl``, ``wget``, ``nc`` and the like: what they send, where to, and what they keep."""
-    profile = rules.profiles()[name]
-    options = read(arguments, profile.get("values", ()))
+    options = read(arguments, rules.profiles()[name].get("values", ()))
     shell.commands.by_profile(shell, name, arguments)
-    for path in options.values(*profile.get("files", ())):
-        shell.find("upload", f"{name} sends {path}")
-        shell.commands.reads(shell, path, path)
-    for value in options.values(*profile.get("uploads", ())):
-        path = value.partition("=")[2] if "=@" in value or "=<" in value else value
-        if path.startswith(("@", "<")):
-            shell.find("upload", f"{name} sends {path[1:]}")
-            shell.commands.reads(shell, path[1:], value)
+    for word in (*options.operands, *options.values("--url")):
+        if is_metadata(as_text(word)):
+            shell.find("metadata", word)
+    _sent(shell, name, options)
     if name in _UPLOADS and stdin:
         shell.find("upload", f"... | {name}")
     if any(OUTPUT in word for word in options.operands):
@@ -117,6 +114,26 @@ def transfer(shell: Shell, name: str, arguments: list[str], stdin: str) -> str |
                 if last:
                     shell.scope.files.setdefault(shell.at(f"{directory}/{last}").path, NETWORK)
     return NETWORK
+
+
+def _sent(shell: Shell, name: str, options: Options) -> None:
+    """Files whose contents are sent."""
+    profile = rules.profiles()[name]
+    files = [(path, path) for path in options.values(*profile.get("files", ()))]
+    for value in options.values(*profile.get("uploads", ())):
+        path = value.partition("=")[2] if "=@" in value or "=<" in value else value
+        if path.startswith(("@", "<")):
+            files.append((path[1:], value))
+    for path, part in files:
+        if not _stays_here(options):
+            shell.find("upload", f"{name} sends {path}")
+        shell.commands.reads(shell, path, part)
+
+
+def _stays_here(options: Options) -> bool:
+    """Whether all that is addressed is this machine itself, and nothing leads elsewhere."""
+    addressed = [*options.operands, *options.values("--url")]
+    return bool(addressed) and not options.has(*_LEADS) and all(is_here(word) for word in addressed)
 
 
 def ssh(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None:
@@ -169,7 +186,7 @@ def rsync(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | No
         shell.text(program, "rsync runs")
     shell.commands.by_profile(shell, name, arguments)
     if options.operands and any(given.startswith("--del") for given, _ in options.given):
-        shell.commands.deletes(shell, options.operands[-1], f"rsync --delete {options.operands[-1]}", recursive=True)
+        shell.commands.deletes(shell, options.operands[-1], f"rsync --delete {options.operands[-1]}")
     if options.operands and re.match(r"[\w.@-]+:|rsync://", options.operands[-1]):
         shell.find("upload", f"rsync to {options.operands[-1]}")
     return OUTPUT

@@ -6,7 +6,8 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from llmos_plugin_security.values import SOME, STAR, UNKNOWN, is_open
+from llmos_plugin_security.addresses import is_here, is_metadata
+from llmos_plugin_security.values import NAME, NETWORK, SOME, STAR, TEMPORARY, UNKNOWN, is_open
 
 if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
@@ -110,6 +111,12 @@ _NETWORK = (
     "urllib.urlopen",
     "urllib2.",
 )
+_TEMPORARY = {"tempfile.mkdtemp", "tempfile.mktemp", "tempfile.TemporaryDirectory", "tempfile.gettempdir"}
+_FETCHES = {
+    *(f"{package}.{verb}" for package in ("requests", "httpx") for verb in ("get", "head", "post", "put", "patch")),
+    "urllib.request.urlopen",
+}
+_SENDS = (".post", ".put", ".patch")
 _DANGEROUS = {"os.kill", "os.killpg", "os.setuid", "os.fork", "signal.pthread_kill"}
 
 
@@ -124,7 +131,19 @@ def judge(shell: Shell, text: str) -> None:
         if re.search(r"\b(?:os|subprocess|shutil|exec|eval|open|import)\b", text):
             shell.find("undecided-code", text, "it is no Python that can be read")
         return
-    _Code(shell, text).visit(tree)
+    code = _Code(shell, text)
+    code.visit(tree)
+    for path in code.written if code.fetches else ():
+        shell.scope.files[shell.at(path).path] = NETWORK
+
+
+def _is_said(argument: ast.keyword) -> bool:
+    """Whether an argument is written out."""
+    try:
+        ast.literal_eval(argument.value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 class _Code(ast.NodeVisitor):
@@ -133,6 +152,8 @@ class _Code(ast.NodeVisitor):
         self.text = text
         self.names: dict[str, str] = {}
         self.values: dict[str, str] = {}
+        self.fetches = False
+        self.written: list[str] = []
 
     def visit_Import(self, node: ast.Import) -> None:
         for name in node.names:
@@ -149,12 +170,9 @@ class _Code(ast.NodeVisitor):
         for target in node.targets:
             if isinstance(target, ast.Name):
                 called = self._name(node.value)
-                if called in self._functions():
+                if called in _RUNS_TEXT | _RUNS | _DELETES | _HIDES:
                     self.names[target.id] = called
                 self.values[target.id] = self._value(node.value)
-
-    def _functions(self) -> set[str]:
-        return _RUNS_TEXT | _RUNS | _DELETES | _HIDES
 
     def visit_For(self, node: ast.For) -> None:
         self._bind(node.target, node.iter)
@@ -196,13 +214,10 @@ class _Code(ast.NodeVisitor):
             self.shell.commands.mentions(self.shell, node.value)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if self._name(node) == "os.environ":
-            self._environment(node)
-        self.generic_visit(node)
-
-    def _environment(self, node: ast.Attribute) -> None:
-        if not re.search(r"environ(?:\.get\(|\[|\.setdefault|\.pop)", self.text):
+        one = re.search(r"environ(?:\.get\(|\[|\.setdefault|\.pop)", self.text)
+        if self._name(node) == "os.environ" and not one:
             self.shell.find("read-environment", self.text)
+        self.generic_visit(node)
 
     def visit_With(self, node: ast.With) -> None:
         for item in node.items:
@@ -230,10 +245,21 @@ class _Code(ast.NodeVisitor):
         elif name in _DANGEROUS:
             self.shell.find("signal-code", self.text)
         elif name.startswith(_NETWORK):
-            self.shell.find("network-code", self.text)
+            self._network(name, node)
         elif isinstance(node.func, ast.Attribute):
             self._method(node.func, arguments)
         self.generic_visit(node)
+
+    def _network(self, name: str, node: ast.Call) -> None:
+        """Fetching from an address in sight is what ``curl`` may do; all else is asked about."""
+        url = self._value(node.args[0]) if node.args else UNKNOWN
+        if is_metadata(url):
+            self.shell.find("metadata", url)
+        in_sight = name in _FETCHES and not is_open(url) and url.startswith(("http://", "https://"))
+        sends = len(node.args) > 1 or name.endswith(_SENDS) or not all(map(_is_said, node.keywords))
+        if not in_sight or (sends and not is_here(url)):
+            self.shell.find("network-code", self.text)
+        self.fetches = True
 
     def _plain_attribute(self, arguments: list[ast.expr]) -> bool:
         return len(arguments) > 1 and not self._name(arguments[0]).startswith(
@@ -285,9 +311,9 @@ class _Code(ast.NodeVisitor):
     def _method(self, node: ast.Attribute, arguments: list[ast.expr]) -> None:
         value = self._value(node.value)
         if node.attr in _PATH_DELETES:
-            self.shell.commands.deletes(self.shell, value, self.text, recursive=True)
+            self.shell.commands.deletes(self.shell, value, self.text)
         elif node.attr in _PATH_WRITES and (value != UNKNOWN or node.attr in {"write_text", "write_bytes"}):
-            self.shell.commands.writes(self.shell, value, self.text)
+            self._written(value)
         elif node.attr in {"system", "popen"}:
             self._run_text(arguments)
         elif node.attr in {"read_text", "read_bytes"}:
@@ -297,9 +323,13 @@ class _Code(ast.NodeVisitor):
         for path in paths:
             value = self._value(path)
             if effect == "delete":
-                self.shell.commands.deletes(self.shell, value, self.text, recursive=True)
+                self.shell.commands.deletes(self.shell, value, self.text)
             else:
-                self.shell.commands.writes(self.shell, value, self.text)
+                self._written(value)
+
+    def _written(self, path: str) -> None:
+        self.shell.commands.writes(self.shell, path, self.text)
+        self.written.append(path)
 
     # Values and names.
 
@@ -351,6 +381,8 @@ class _Code(ast.NodeVisitor):
             return path
         if name in {"os.path.expanduser", "os.path.abspath", "os.path.realpath", "os.fspath", "str"} and values:
             return self._home(values[0])
+        if name in _TEMPORARY:
+            return f"/{TEMPORARY}" + ("" if name == "tempfile.gettempdir" else f"/{NAME}")
         if name == "pathlib.Path.home":
             return self.shell.home
         if name in {"os.getcwd", "pathlib.Path.cwd"}:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from llmos_plugin_security.options import Options, read
-from llmos_plugin_security.values import as_text, is_open
+from llmos_plugin_security.values import as_text, is_decided
 
 Severity = Literal["allow", "ask", "deny"]
 CLASSES = ("control", "secret", "undecided", "destructive", "system", "remote", "code", "user")
@@ -57,10 +57,10 @@ class Rule:
 
     def speaks(self, name: str, arguments: Sequence[str], stdin: str) -> bool:
         """Whether the rule, which is about this command, speaks of what it is given."""
-        options = read(arguments, self.values or VALUES.get(name, ()))
+        options = _read(tuple(arguments), self.values or VALUES.get(name, ()))
         if self.any and not options.has(*self.any):
             return False
-        if self.none and options.has(*self.none):
+        if any(options.holds(option) for option in self.none):
             return False
         if not all(options.has(option) for option in self.all):
             return False
@@ -104,6 +104,12 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 
 
+@lru_cache(maxsize=8)
+def _read(arguments: tuple[str, ...], values: tuple[str, ...]) -> Options:
+    """One command is held against many rules."""
+    return read(arguments, values)
+
+
 _FLAGS = re.IGNORECASE | re.DOTALL
 
 
@@ -135,6 +141,8 @@ def _by_command() -> tuple[dict[str, list[Rule]], tuple[Rule, ...]]:
     plain: dict[str, list[Rule]] = {}
     patterns = []
     for rule in rules():
+        for pattern in filter(None, (*rule.command, *rule.words, rule.args, rule.text)):
+            _compiled(pattern)  # here, once: the calls that come first shall not wait for it one by one
         if all(re.fullmatch(r"[\w-]+", name) for name in rule.command):
             for name in rule.command:
                 plain.setdefault(name.casefold(), []).append(rule)
@@ -155,12 +163,19 @@ def matching(name: str, arguments: Sequence[str], stdin: str) -> list[Rule]:
     return [rule for rule in _about(name) if rule.speaks(name, arguments, stdin)]
 
 
+@lru_cache(maxsize=1024)
+def reads_text(name: str) -> Literal["", "words", "input"]:
+    """Whether rules about a command search all of its words, or what it reads as well."""
+    about = [rule for rule in _about(name) if rule.text and rule.command != (".*",)]
+    return "input" if any(rule.stdin for rule in about) else "words" if about else ""
+
+
 def undecided_subcommand(name: str, arguments: Sequence[str]) -> str | None:
     """The word that says what a program shall do, where rules speak of such words and it is not known."""
     if not any(rule.words for rule in _about(name)):
         return None
     operands = read(arguments, VALUES.get(name, ())).operands
-    return operands[0] if operands and is_open(operands[0]) else None
+    return operands[0] if operands and not is_decided(operands[0]) else None
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from llmos_plugin_security.values import NAME, OUTPUT, SECRET, UNKNOWN
+from llmos_plugin_security.values import NAME, OUTPUT, SECRET, TEMPORARY, UNKNOWN
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SECRET_NAME = re.compile(
     r"(?:.*_)?(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)(?:_(?:ID|KEY|FILE))?"
 )
+
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass
@@ -44,8 +46,10 @@ class Scope:
     def join(self, before: Scope, inside: str) -> None:
         """After what may or may not have happened: where both differ, nothing is known."""
         for name, value in before.variables.items():
-            if self.variables.get(name) != value:
-                self.variables[name] = UNKNOWN
+            other = self.variables.get(name)
+            if other != value:
+                named = other is not None and _NAME.fullmatch(value) and _NAME.fullmatch(other)
+                self.variables[name] = NAME if named else UNKNOWN
         for name, values in before.arrays.items():
             if self.arrays.get(name) != values:
                 self.arrays[name] = [UNKNOWN]
@@ -71,6 +75,7 @@ class Scope:
             "SHELL": "/bin/bash",
             "0": "bash",
             "PATH": OUTPUT,
+            "TMPDIR": f"/{TEMPORARY}",
         }
         if name in {"?", "$", "!", "#", "RANDOM", "SECONDS", "EPOCHSECONDS", "LINENO", "UID", "EUID", "BASHPID", "-"}:
             return NAME

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
 
 _ADDRESS = re.compile(
-    r"\s*(?:\d+(?:~\d+)?|\$|/(?:[^/\\\n]|\\.)*/[IM]*|\\(.)(?:(?!\1).)*\1[IM]*)(?:\s*,\s*[+~]?(?:\d+|\$|/(?:[^/\\\n]|\\.)*/[IM]*))?\s*!?\s*"
+    r"(?:\d+(?:~\d+)?|\$|/(?:[^/\\\n]|\\.)*/[IM]*|\\(.)(?:(?!\1).)*\1[IM]*)(?:\s*,\s*[+~]?(?:\d+|\$|/(?:[^/\\\n]|\\.)*/[IM]*))?\s*!?\s*"
 )
 
 
@@ -40,12 +40,17 @@ def sed(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
 
 
 def _sed_script(shell: Shell, text: str) -> None:  # noqa: C901 - one branch a kind of command
+    if not shell.fits(text):
+        return
     if is_open(text):
         if re.search(r"(?:^|[;/}\d$])\s*[ewW]\b", text):
             shell.find("undecided-code", text, "sed")
         return
     at = 0
     while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
         found = _ADDRESS.match(text, at)
         at = found.end() if found else at
         if at >= len(text):
@@ -95,10 +100,10 @@ def _substitution(shell: Shell, text: str, at: int) -> int:
     return at
 
 
-_AWK_PATTERN = re.compile(r'("(?:[^"\\]|\\.)*")|(?<![\w)\]$])\s*/(?:[^/\\\n]|\\.)+/')
+_AWK_PATTERN = re.compile(r'("(?:[^"\\]|\\.)*")|(?<![\w)\]$])/(?:[^/\\\n]|\\.)+/')
 _AWK_SYSTEM = re.compile(r"system\s*\(\s*(?:\"((?:[^\"\\]|\\.)*)\"\s*\))?")
 _AWK_PIPE = re.compile(r"\|&?\s*(?:\"((?:[^\"\\]|\\.)*)\"|([A-Za-z_$][\w$]*))")
-_AWK_GETLINE = re.compile(r"(?:\"((?:[^\"\\]|\\.)*)\"|([A-Za-z_)]\w*))\s*\|&?\s*getline")
+_AWK_GETLINE = re.compile(r"(?:\"((?:[^\"\\]|\\.)*)\"|((?<!\w)\w+|\)))\s*\|&?\s*getline")
 _AWK_WRITE = re.compile(r"print(?:f)?\b[^;}\n]*?>>?\s*(?:\"((?:[^\"\\]|\\.)*)\"|\(|([$A-Za-z_][\w$]*))")
 _AWK_READ = re.compile(r"getline[^;}\n]*<\s*\"((?:[^\"\\]|\\.)*)\"")
 
@@ -124,6 +129,8 @@ def awk(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
 
 
 def _awk_program(shell: Shell, text: str) -> None:
+    if not shell.fits(text):
+        return
     bare = _AWK_PATTERN.sub(lambda found: found[1] or " ", text)
     for found in _AWK_SYSTEM.finditer(bare):
         shell.text(found[1].replace('\\"', '"') if found[1] is not None else OUTPUT, "awk runs")
@@ -131,7 +138,8 @@ def _awk_program(shell: Shell, text: str) -> None:
         for found in pattern.finditer(bare.replace("||", "")):
             if found[2] == "getline":
                 continue
-            shell.text(found[1] if found[1] is not None else OUTPUT, "awk runs")
+            given = OUTPUT if pattern is _AWK_PIPE else ""
+            shell.text(found[1] if found[1] is not None else OUTPUT, "awk runs", given)
     for found in _AWK_WRITE.finditer(bare):
         if found[1] is not None:
             shell.commands.writes(shell, found[1], f"awk > {found[1]}")

@@ -15,6 +15,9 @@ class UserRule(BaseModel):
 
     ``command`` and ``args`` are regular expressions for the whole name and the whole argument, ``options`` are
     options of which one must be given, ``words`` patterns of the first arguments that are no options.
+
+    An ``allow`` holds for a command that stands alone, without pipes, variables and the like. It lowers a question, but
+    not one about secrets, control files, or what cannot be judged; with ``even_denied`` it lowers anything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +29,7 @@ class UserRule(BaseModel):
     words: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     why: str = ""
+    even_denied: bool = False
 
     @field_validator("command", "args")
     @classmethod
@@ -45,14 +49,8 @@ class UserRule(BaseModel):
 
 
 class SecuritySettings(BaseModel):
-    """Settings of the guard, read from ``[plugins.security]``.
-
-    ``rules`` may stand in any file: an ``allow`` lowers a question, but not one about secrets, control files, or what
-    cannot be judged. ``own_rules`` may stand in your own file only: an ``allow`` there lowers anything. An ``allow``
-    holds for a command that stands alone, without pipes, variables and the like.
-    """
+    """Settings of the guard, read from ``[plugins.security]`` of the user's own file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rules: tuple[UserRule, ...] = ()
-    own_rules: tuple[UserRule, ...] = Field(default=(), json_schema_extra=OWN)
+    rules: tuple[UserRule, ...] = Field(default=(), json_schema_extra=OWN)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from llmos_plugin_security import parse
+from llmos_plugin_security import parse, rules
 from llmos_plugin_security.parse import source
 from llmos_plugin_security.places import World
 from llmos_plugin_security.state import ShellState
-from llmos_plugin_security.values import ENDLESS, NETWORK, OUTPUT, UNKNOWN, as_text, is_open
+from llmos_plugin_security.values import ENDLESS, NETWORK, OUTPUT, UNKNOWN, as_text, is_open, runs_more
 from llmos_plugin_security.words import Words
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ MAX_ROUNDS = 64
 
 _NUMBERED = re.compile(r"\d+")
 _WRITING = {">", ">>", ">|", "&>", "&>>", "<>", ">&"}
-_SUBSCRIPT = re.compile(r"['\"][^'\"]*\[[^'\"]*(?:\$\(|`)")
 _NO_STATEMENT = {"comment", "heredoc_body", "heredoc_end", "heredoc_start", "variable_name", "word", "test_operator"}
 
 
@@ -55,12 +54,26 @@ class Shell(ShellState):
         return source(node).startswith("`")
 
     def process(self, node: Node) -> str:
+        if source(node).startswith(">") and self._writes_nothing(node):
+            self.find("hidden-command", source(node))
         self._substitutions += 1
         path = f"/dev/fd/{self._substitutions + 60}"
         with self.within("<(...)"), self.subshell():
             text = "".join(self.run(child, stdin=OUTPUT) for child in node.named_children)
         self.scope.files[path] = text if source(node).startswith("<") else OUTPUT
         return path
+
+    @staticmethod
+    def _writes_nothing(node: Node) -> bool:
+        """Whether a process that waits for input stands among the words of a command that takes no files."""
+        command = node.parent
+        while command is not None and command.type not in {"command", "file_redirect", "program"}:
+            command = command.parent
+        if command is None or command.type != "command":
+            return False
+        name = command.child_by_field_name("name")
+        profile = rules.profiles().get("" if name is None else source(name), {})
+        return profile.get("operands") == "text"
 
     # Statements.
 
@@ -70,7 +83,7 @@ class Shell(ShellState):
             self.find("code-from-network" if NETWORK in text else "undecided-code", text, what)
             return OUTPUT
         try:
-            root = parse.parse(as_text(text))
+            root = parse.parse(as_text(text), self.until)
         except parse.Unparseable as error:
             self.find(error.rule, text, str(error))
             return OUTPUT
@@ -284,11 +297,12 @@ class Shell(ShellState):
     def _unset_command(self, node: Node, stdin: str) -> str:
         words = [word for child in node.named_children for word in self.words.fields(child)]
         for name in words:
-            self.scope.variables.pop(name, None)
+            self.scope.variables[name] = ""
         return self.commands.run(self, ["unset", *words], stdin)
 
     def _test_command(self, node: Node, stdin: str) -> str:
-        if _SUBSCRIPT.search(source(node)):
+        parts = re.split("['\"]", source(node))[1:]
+        if any(runs_more(part.partition("[")[2]) for part in parts):
             self.find("undecided-code", source(node), "a subscript may run commands")
         self.words.visit(node)  # only what is substituted within a test is executed
         return ""

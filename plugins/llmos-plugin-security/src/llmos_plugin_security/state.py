@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 3_000
 MAX_LEVELS = 24
+MAX_TEXT = 12_000
+MAX_SECONDS = 1.5
+"""How long a judgement may take; the gate waits a few seconds for it."""
 
 
 class ShellState:
@@ -30,6 +34,7 @@ class ShellState:
         self._places: dict[tuple[str, str], Place] = {}
         self.stack: list[int] = []
         self._steps = 0
+        self.until = time.monotonic() + MAX_SECONDS
         self._substitutions = 0
 
     # What is found.
@@ -37,6 +42,13 @@ class ShellState:
     def find(self, rule: str, part: str, detail: str = "") -> None:
         """Note a reason against the command."""
         self.findings.append(Finding(rule, shown(part), tuple(self.trail), shown(detail)))
+
+    def fits(self, text: str) -> bool:
+        """Whether a text is short enough for patterns, of which some take the square of its length; if not, say so."""
+        if len(text) <= MAX_TEXT:
+            return True
+        self.find("too-large", text, f"it has {len(text):,} characters; {MAX_TEXT:,} are judged")
+        return False
 
     @contextmanager
     def within(self, what: str) -> Iterator[None]:
@@ -54,6 +66,8 @@ class ShellState:
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise Exhausted(f"more than {MAX_STEPS:,} steps")
+        if time.monotonic() > self.until:
+            raise Exhausted(f"judging takes more than {MAX_SECONDS:g} seconds")
 
     # What words ask.
 

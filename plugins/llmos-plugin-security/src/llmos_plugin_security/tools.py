@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmos_plugin_security.addresses import host_of, is_private
 from llmos_plugin_security.places import World
 from llmos_plugin_security.scope import Finding
 
@@ -18,8 +18,8 @@ _PATHS = ("file_path", "notebook_path", "path", "directory", "dir", "filename")
 _SHARED = ("/usr", "/lib", "/lib64", "/opt", "/nix")
 
 
-def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Finding]:
-    """What speaks against a call. Of tools that nobody knows, words that look like absolute paths are judged."""
+def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Finding] | None:
+    """What speaks against a call; None for a tool that is not known here."""
     if tool in _WRITERS:
         return _paths(tool, input, world, writes=True)
     if tool in _READERS or tool in _SEARCHERS:
@@ -31,7 +31,7 @@ def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Findin
         return found
     if tool in {"WebFetch", "WebSearch"}:
         return _address(tool, input.get("url"))
-    return _unknown(tool, input, world)
+    return None
 
 
 def _joined(base: object, pattern: str) -> str:
@@ -73,7 +73,7 @@ def _write(tool: str, given: str, world: World) -> list[Finding]:
         return [Finding("write-unknown", f"{tool} {given!r}", (tool,), "it is no path")]
     place = world.at(path, world.root)
     if place.kind in {"inside", "everything"}:
-        if f"{place.path}/".startswith(f"{world.real_root}/.git/"):
+        if world.is_git(place.path):
             return [Finding("write-control", f"{tool} {given}", (tool,), place.path)]
         return []
     rule = {"control": "write-control", "device": "device", "unknown": "write-unknown"}.get(place.kind, "write-outside")
@@ -113,64 +113,9 @@ def _address(tool: str, url: object) -> list[Finding]:
     if not isinstance(url, str):
         return [Finding("unparseable", "url is no text", (tool,))]
     try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        host = (parts.hostname or "").rstrip(".")
+        scheme, host = urlsplit(url if "://" in url else f"//{url}").scheme, host_of(url)
     except ValueError:
         return [Finding("private-address", url, (tool,), "it is no address")]
-    if parts.scheme not in {"", "http", "https"} or not host or _private(host):
+    if scheme not in {"", "http", "https"} or not host or is_private(host):
         return [Finding("private-address", url, (tool,))]
-    return []
-
-
-def _private(host: str) -> bool:
-    if (
-        host == "localhost"
-        or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
-        or "." not in host
-    ):
-        return ":" not in host or not _global(host)
-    if re.fullmatch(r"[0-9a-fx.]+", host) and re.fullmatch(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+))*", host):
-        return not _global(host)
-    return False
-
-
-def _global(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False  # written in another way than people do
-
-
-def _unknown(tool: str, input: Mapping[str, Any], world: World) -> list[Finding]:
-    """A tool nobody described: paths it is given may be read or written."""
-    found: list[Finding] = []
-    for value in _texts(input):
-        looks = (
-            value.startswith(("/", "~/", "../", "./", "file://"))
-            and len(value) < 1024
-            and not re.search(r"[\s<>]", value)
-        )
-        if not looks:
-            continue
-        path = _expanded(value.removeprefix("file://"), world)
-        if path is None:
-            continue
-        place = world.at(path, world.root)
-        if place.closed == "secret":
-            found.append(Finding("read-secret", f"{tool} {value}", (tool,), place.path))
-        elif place.kind in {"control", "device"}:
-            rule = "write-control" if place.kind == "control" else "device"
-            found.append(Finding(rule, f"{tool} {value}", (tool,), place.path))
-    return found
-
-
-def _texts(value: object, depth: int = 0) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if depth > 8:
-        return []
-    if isinstance(value, Mapping):
-        return [text for one in value.values() for text in _texts(one, depth + 1)]
-    if isinstance(value, list | tuple):
-        return [text for one in value[:1000] for text in _texts(one, depth + 1)]
     return []

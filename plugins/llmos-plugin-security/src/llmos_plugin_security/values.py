@@ -28,6 +28,8 @@ QUOTED = "\ue008"
 """Nothing, but it was quoted: a word that may be empty."""
 SECRET = "\ue00e"  # noqa: S105 - a mark
 """The value of a variable with the name of a secret."""
+TEMPORARY = "\ue00f"
+"""As the first part of a path: the directory that each run has for its temporary files."""
 ENDLESS = "\ue00d"
 """A text without end."""
 TILDE, OPEN, COMMA, CLOSE = "\ue009", "\ue00a", "\ue00b", "\ue00c"
@@ -47,6 +49,7 @@ _SHOWN = {
     QUOTED: "",
     ENDLESS: "<endless>",
     SECRET: "<secret>",
+    TEMPORARY: "$TMPDIR",
     TILDE: "~",
     OPEN: "{",
     COMMA: ",",
@@ -59,7 +62,7 @@ _MAP = str.maketrans(_SHOWN)
 
 def holds_marks(text: str) -> bool:
     """Whether a text that nobody has judged yet holds one of these characters."""
-    return re.search(f"[{UNKNOWN}-{SECRET}]", text) is not None
+    return re.search(f"[{UNKNOWN}-{TEMPORARY}]", text) is not None
 
 
 def is_open(text: str) -> bool:
@@ -70,6 +73,19 @@ def is_open(text: str) -> bool:
 def is_decided(text: str) -> bool:
     """Whether every character of a text is known."""
     return _OPEN_ENDED.search(text) is None
+
+
+def runs_more(text: str) -> bool:
+    """Whether a text holds what bash would run if it evaluated it."""
+    return "$(" in text or "`" in text
+
+
+def has_subscript(text: str) -> bool:
+    """Whether a text has a subscript that runs commands, as in ``a[$(x)]``. Linear in the text."""
+    if not runs_more(text):
+        return False
+    found = ((part, re.search(r"\w\[", part)) for part in text.split("]"))
+    return any(runs_more(part[start.end() :]) for part, start in found if start)
 
 
 def plain(text: str) -> str:
@@ -84,5 +100,5 @@ def as_text(text: str) -> str:
 
 def shown(text: str, limit: int = 120) -> str:
     """A text for people, in one line."""
-    line = " ".join(text.translate(_MAP).split())
+    line = " ".join(text.replace(f"/{TEMPORARY}", TEMPORARY).translate(_MAP).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

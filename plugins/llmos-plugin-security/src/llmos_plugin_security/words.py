@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_WORDS = 256
 """How many words one may become by its braces; more are not decided."""
+MAX_CHARS = 2_000
+"""How long a word with braces may be; a longer one is not decided."""
 
 _SPECIAL = {"*": STAR, "?": ANY, "[": ANY, "~": TILDE, "{": OPEN, ",": COMMA, "}": CLOSE}
 _ACTIVE = str.maketrans({" ": SPLIT, "\t": SPLIT, "\n": SPLIT, "*": STAR, "?": ANY, "[": ANY})
@@ -179,10 +181,17 @@ class Words:
 
     def _simple(self, name: str, quoted: bool) -> str:
         if name in {"@", "*"}:
-            values = self.shell.values("@") or []
-            return (SPLIT if name == "@" or not quoted else " ").join(self._used(value, quoted) for value in values)
+            return self._all(self.shell.values("@") or [], name, quoted)
         value = self.shell.value(name)
         return self._used(UNKNOWN if value is None else value, quoted)
+
+    def _all(self, values: list[str], sign: str, quoted: bool) -> str:
+        """All values: each a word of its own, or for a quoted ``*`` one word, joined by the first separator."""
+        between = SPLIT
+        if sign == "*" and quoted:
+            separators = self.shell.value("IFS")
+            between = UNKNOWN if separators is None or is_open(separators) else separators[:1]
+        return between.join(self._used(value, quoted) for value in values)
 
     def _expansion(self, node: Node, quoted: bool) -> str:
         parts = _EXPANSION.fullmatch(source(node))
@@ -200,7 +209,7 @@ class Words:
             return self._simple(pointed, quoted)
         if index is not None and index[1:-1] in {"@", "*"} and not rest:
             values = self.shell.values(name)
-            return UNKNOWN if values is None else SPLIT.join(self._used(value, quoted) for value in values)
+            return UNKNOWN if values is None else self._all(values, index[1:-1], quoted)
         if index is not None:
             values = self.shell.values(name)
             at = index[1:-1]
@@ -270,8 +279,10 @@ def _stripped(value: str, rest: str) -> str:
 
 def braces(text: str) -> list[str]:
     """The words of ``a{b,c}``; what does not expand stays."""
-    if COMMA not in text and ".." not in text:
+    if OPEN not in text or (COMMA not in text and ".." not in text):
         return [text]
+    if len(text) > MAX_CHARS:
+        return [UNKNOWN]
     made = _braces(text)
     return [UNKNOWN] if made is None else made
 

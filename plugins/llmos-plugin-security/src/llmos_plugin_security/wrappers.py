@@ -256,7 +256,7 @@ def find(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | Non
             _executed(shell, waiting, found)
         elif word == "-delete":
             for path in found:
-                shell.commands.deletes(shell, path, f"find {' '.join(roots)} ... -delete", recursive=True)
+                shell.commands.deletes(shell, path, f"find {' '.join(roots)} ... -delete")
         elif word in {"-fprint", "-fprint0", "-fls", "-fprintf"} and waiting:
             shell.commands.writes(shell, waiting[-1], f"{word} {waiting[-1]}")
         elif _FIND_VALUES.fullmatch(word) and waiting:

@@ -18,6 +18,7 @@ from llmos_plugin_tools.base import Input, KernelTool, Refused
 from llmos_plugin_tools.environment import command_environment
 from llmos_plugin_tools.paths import real
 from llmos_plugin_tools.process import Capture, Finished, run_process
+from llmos_plugin_tools.sandbox.guard import NOT_OFFLINE
 from llmos_plugin_tools.settings import MAX_TIMEOUT_MS, ToolsSettings
 
 SHELL = "/bin/bash"
@@ -110,6 +111,8 @@ async def _run(
 ) -> Finished:
     workdir, cwd = directories
     if not sandbox.IS_LINUX:  # nothing of the sandbox is there; a guard has asked
+        if run.is_offline:
+            raise Refused(NOT_OFFLINE)
         env = {**command_environment(), **run.task.env}
         return await run_process(
             _script(command, report), cwd=cwd, env=env, timeout_s=timeout_s, keep=keep, pass_fds=[report]
@@ -126,6 +129,7 @@ async def _run(
         timeout_s=timeout_s,
         keep=keep,
         report=report,
+        offline=run.is_offline,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
@@ -131,6 +132,7 @@ def _request(input: GrepInput, scope: _Scope, max_chars: int) -> dict[str, Any]:
         "offset": input.offset,
         "head_limit": input.head_limit,
         "max_chars": max_chars,
+        "cpu_s": math.ceil(TIMEOUT_S) + 1,
         "directory": scope.directory,
         "files": scope.files,
     }

@@ -1,7 +1,8 @@
 """The process behind Grep: reads a request from standard input and writes an answer to standard output, as JSON.
 
 A regular expression can take exponential time, and Python holds its interpreter lock for all of it. In a process of
-its own a search can be ended. It imports the standard library only and runs as a plain script.
+its own a search can be ended, and ends by itself where nobody is left to end it. It imports the standard library only
+and runs as a plain script.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import codecs
 import json
 import os
 import re
+import resource
 import stat
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from typing import Any
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_LINE = 500
 SNIFFED_BYTES = 8192
+MAX_MEMORY = 1024 * 1024 * 1024
 SEPARATOR = "--"
 
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -219,9 +222,18 @@ def _found(search: Search, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def bound(cpu_s: int) -> None:
+    """Bound the time and the memory of this process."""
+    for kind, most in ((resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_DATA, MAX_MEMORY)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
 def main() -> None:
     """Answer the one request."""
-    result = answer(json.load(sys.stdin.buffer))
+    request = json.load(sys.stdin.buffer)
+    bound(request["cpu_s"])
+    result = answer(request)
     sys.stdout.buffer.write(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace"))
 
 

@@ -16,12 +16,7 @@ from pathlib import Path
 from llmos_core import Run
 from llmos_plugin_tools.base import Refused
 from llmos_plugin_tools.beneath import Identity, ancestry, open_beneath, open_root
-
-SEALED = ("memories", "state")
-"""Directories of a workspace that no tool may touch."""
-
-RULING = (*SEALED, "agents", "lessons", "plugins")
-"""Directories of a workspace that no tool may write."""
+from llmos_plugin_tools.ruling import RULING, SEALED, code_places, lies_in, user_places
 
 READ_RULE = "Tools may read the working directory and the workspace, except its memories/ and state/."
 SETTINGS_FILE = "llmos.toml"
@@ -105,6 +100,8 @@ class Paths:
         """The place of a path, if a file may be written there. Raises Refused otherwise, also for a symbolic link."""
         absolute = self._absolute(given)
         place = self._judged(given, absolute, (self.workdir,), RULING, f"Not allowed to write {given}. {WRITE_RULE}")
+        if self._is_of_llmos(place.path):
+            raise Refused(f"Not allowed to write {given}: there LLM OS keeps its code, or what its user has set.")
         if absolute.is_symlink():
             shown = self.show(place.path)
             raise Refused(f"Refusing to write {given}: it is a symbolic link. Write to {shown} instead.")
@@ -117,13 +114,22 @@ class Paths:
 
         A path outside the working directory is not shown relative to it, for that would differ in a copy elsewhere.
         """
-        if _lies_in(path, self.workdir):
+        if lies_in(path, self.workdir):
             shown = str(path.relative_to(self.workdir))
-        elif _lies_in(path, self._workspace):
+        elif lies_in(path, self._workspace):
             shown = str(self._given_workspace / path.relative_to(self._workspace))
         else:
             shown = str(path)
         return printable(shown)
+
+    def _is_of_llmos(self, path: Path) -> bool:
+        """Whether a path in the working directory is of LLM OS itself, or of its user's own files for it."""
+        if any(lies_in(path, place) for place in code_places(self.workdir)):
+            return True
+        # The workspace may lie among the user's files; it has rules of its own.
+        mine = lies_in(path, self._workspace)
+        places = (place for place in user_places() if not (mine and lies_in(self._workspace, place)))
+        return any(lies_in(path, place) for place in places)
 
     def _absolute(self, given: str) -> Path:
         if "\0" in given:
@@ -132,21 +138,16 @@ class Paths:
 
     def _judged(self, given: str, absolute: Path, roots: Sequence[Path], names: Sequence[str], refusal: str) -> Place:
         path = real(absolute)
-        root = next((root for root in roots if _lies_in(path, root)), None)
+        root = next((root for root in roots if lies_in(path, root)), None)
         if root is None:
             raise Refused(refusal)
         places = (self._workspace / name for name in names)
         sealed = tuple(real(place) if place.is_symlink() else place for place in places)
-        if root == self.workdir and any(_lies_in(root, place) for place in sealed):
+        if root == self.workdir and any(lies_in(root, place) for place in sealed):
             sealed = ()  # a scratch copy may itself lie below a sealed directory: inside it, its own rule holds
-        if any(_lies_in(path, place) for place in sealed):
+        if any(lies_in(path, place) for place in sealed):
             raise Refused(refusal)
         return Place(path, given, root, sealed, refusal)
-
-
-def _lies_in(path: Path, directory: Path) -> bool:
-    """Whether a resolved path is a resolved directory or below it; several times faster than ``is_relative_to``."""
-    return path == directory or str(path).startswith(os.path.join(directory, ""))  # noqa: PTH118
 
 
 def printable(name: str) -> str:

@@ -10,7 +10,7 @@ from llmos_core import hookimpl
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from llmos_core import Run, Tool, ToolCall, Verdict
+    from llmos_core import Check, Run, SettingsOf, Tool, ToolCall, Verdict
 
 
 @hookimpl
@@ -30,6 +30,14 @@ def llmos_settings() -> type[BaseModel]:
     from llmos_plugin_tools.settings import ToolsSettings
 
     return ToolsSettings
+
+
+@hookimpl
+def llmos_checks(settings: SettingsOf) -> Iterable[Check]:
+    from llmos_plugin_tools.sandbox.check import check
+    from llmos_plugin_tools.settings import ToolsSettings
+
+    return [check(settings(ToolsSettings).sandbox)]
 
 
 @hookimpl

@@ -7,7 +7,7 @@ import time
 import anyio
 import anyio.to_thread
 
-from llmos_core import Outcome, Run, Trace, TraceSaved, TreeState, Verification, clock
+from llmos_core import Notice, Outcome, Run, StoredTrace, Trace, TraceSaved, TreeState, Verification, clock
 from llmos_plugin_trace.capture import Capture, capture
 from llmos_plugin_trace.compile import compile_trace, produced_files
 from llmos_plugin_trace.verify import verify
@@ -38,7 +38,7 @@ async def keep_run(outcome: Outcome, run: Run) -> Outcome | None:
 
 async def _save(trace: Trace, run: Run, reason: str | None, verify_s: float | None) -> dict[str, object]:
     trace = verified(trace) if reason is None else trace.model_copy(update={"unverified_reason": reason})
-    stored = await run.traces.save(trace)
+    stored = await save(trace, run)
     run.emit(
         TraceSaved(
             trace_id=stored.trace_id,
@@ -49,6 +49,19 @@ async def _save(trace: Trace, run: Run, reason: str | None, verify_s: float | No
         )
     )
     return {"trace_id": stored.trace_id, "trace_version": stored.version, "followable": reason is None}
+
+
+async def save(trace: Trace, run: Run) -> StoredTrace:
+    """Save a trace; if it could not be sealed as the user's own, that is told."""
+    stored = await run.traces.save(trace)
+    if stored.foreign:
+        text = (
+            "The trace is kept, but could not be marked as your own, so it counts as learned elsewhere: its commands "
+            "will reach no network. Make your data directory and the workspace writable, then run: "
+            f"llmos traces verify {stored.trace_id[:8]} --version {stored.version[:8]}"
+        )
+        run.emit(Notice(level="warning", text=text))
+    return stored
 
 
 def _hindrance(outcome: Outcome, done: Capture, start: TreeState, end: TreeState) -> str | None:

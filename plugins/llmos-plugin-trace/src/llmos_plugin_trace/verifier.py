@@ -16,13 +16,19 @@ from llmos_core import (
     TreeState,
     UsageError,
     goal_signature,
+    preflight,
+    values_for,
 )
-from llmos_plugin_trace.keep import verified
+from llmos_plugin_trace.keep import save, verified
 from llmos_plugin_trace.verify import replay_in_copy
 
 
 class Verifier:
-    """Runs only where its mode is asked for. A trace that verifies anew is saved as a new version."""
+    """Runs only where its mode is asked for. A trace that verifies anew is saved as a new version.
+
+    One that was learned elsewhere is replayed without network, as it would be followed; if it verifies it is saved, and
+    so is the user's own from then on.
+    """
 
     name = "VERIFIER"
     learns = False
@@ -41,6 +47,12 @@ class Verifier:
             )
         if not stored.trace.completed:
             return Result.failed(_not_verified(stored, stored.refusal or ""), **named)
+        if stored.foreign:
+            run.go_offline()
+        try:
+            await preflight(stored.trace, values_for(stored.trace, str(run.workdir), str(run.workspace)), run)
+        except LLMOSError as error:
+            return Result.failed(error, **named)
         left = await replay_in_copy(stored.trace, run)
         if isinstance(left, str):
             return Result.failed(_not_verified(stored, left), **named)
@@ -48,12 +60,14 @@ class Verifier:
         trace = stored.trace if stored.intact else stored.trace.model_copy(update={"files": tuple(left.files)})
         if (wrong := _wrong_file(trace, left.state)) is not None:
             return Result.failed(_not_verified(stored, wrong), **named)
-        if stored.refusal is not None:
-            stored = await run.traces.save(verified(trace))
+        was_foreign = stored.foreign
+        if stored.refusal is not None or was_foreign:
+            stored = await save(trace if stored.refusal is None else verified(trace), run)
             run.emit(TraceSaved(trace_id=stored.trace_id, version=stored.version, followable=True))
+        trusted = ", trusted from now on" if was_foreign and not stored.foreign else ""
         return Result(
             success=True,
-            output=f"Verified: {stored.trace_id}, version {stored.version}",
+            output=f"Verified: {stored.trace_id}, version {stored.version}{trusted}",
             steps=len(trace.steps),
             trace_id=stored.trace_id,
             trace_version=stored.version,
@@ -77,8 +91,9 @@ def _wrong_file(trace: Trace, left: TreeState) -> str | None:
 
 
 def _not_verified(stored: StoredTrace, reason: str) -> LLMOSError:
+    network = ", without network (it is not one that you learned here)" if stored.foreign else ""
     return DivergedError(
         f"The trace {stored.trace_id} did not verify.",
-        f"In a copy of the working directory: {reason}",
+        f"In a copy of the working directory{network}: {reason}",
         "Learn the goal anew: add --mode learner.",
     )

@@ -47,7 +47,7 @@ class Access(Protocol):
 
     @property
     def cut(self) -> anyio.Event:
-        """Set when the run must end and the CLI cannot be told through its model: it is interrupted."""
+        """Set when the run must end: the CLI is interrupted, whatever its agents are about."""
         ...
 
     def refuse(self, error: Exception) -> LLMOSError:

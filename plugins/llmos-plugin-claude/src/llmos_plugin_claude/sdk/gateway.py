@@ -39,8 +39,8 @@ class Gateway:
     """Serves ``POST /v1/messages`` for one run; entered, it gives the base URL.
 
     A request that the model door refuses ends the run: ``refusal`` keeps the error, and every later request gets the
-    same answer. ``cut`` is set where it had begun to answer, so that no status can tell the client. ``failure`` is the
-    message of the last reply from the model's side, if that was an error.
+    same answer. ``cut`` is set then: a client that waits for other replies, for those of further agents say, would
+    learn of it too late. ``failure`` is the message of the last reply from the model's side, if that was an error.
     """
 
     def __init__(self, run: Run, token: str) -> None:
@@ -64,6 +64,7 @@ class Gateway:
         """End the run: from now on no request passes. Gives the first error that was so reported."""
         if self.refusal is None:
             self.refusal = own_fault(error)
+        self.cut.set()
         return self.refusal
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -103,7 +104,6 @@ class Gateway:
                 await _refuse(send, self.refuse(error))
             elif isinstance(error, LLMOSError):
                 self.refuse(error)
-                self.cut.set()
             else:
                 self.failure = f"A model's reply broke off: {_describe(error)}"
                 self._run.emit(Notice(level="warning", text=self.failure))

@@ -314,7 +314,7 @@ def _tell_next(wish: Wish) -> None:
         print_error(error)
         click.get_current_context().exit(ExitCode.FAILED)
     if wish.way and provider.name != _PROVIDERS[wish.way]:
-        where = "LLMOS_PROVIDER" if os.environ.get("LLMOS_PROVIDER") else str(load_settings().path)
+        where = "LLMOS_PROVIDER" if os.environ.get("LLMOS_PROVIDER") else "another variable, or a flag,"
         click.echo(f"Note: here {where} goes before it, and chooses: {provider.name}", err=True)
     for notice in provider.notices():
         click.echo(printable(notice))

@@ -22,19 +22,17 @@ class Bounds:
 
 
 def confine(kind: str, command: Sequence[str], bounds: Bounds, cwd: Path) -> tuple[Confined, Sequence[str]]:
-    """How the supervisor shall confine the command, and the command. Raises FileNotFoundError without bubblewrap."""
+    """How the supervisor shall confine the command, and the command. Raises FileNotFoundError without bubblewrap.
+
+    The kinds of sockets that it can make are never those of the file system: whoever listens there may reach further
+    than the command. Without a network bubblewrap gives it one of its own, with nobody else in it.
+    """
+    from llmos_plugin_tools.sandbox import seccomp
+
     if kind == "bubblewrap":
         program = shutil.which("bwrap")
         if program is None:
             raise FileNotFoundError(2, "bwrap is not installed")
         command = wrapped(program, command, read=bounds.read, write=bounds.write, cwd=cwd, network=bounds.network)
-    return Confined(kind, bounds.read, bounds.write, list(DEVICES), bounds.network, _families(kind, bounds)), command
-
-
-def _families(kind: str, bounds: Bounds) -> list[int]:
-    """The kinds of sockets that a command can make."""
-    from llmos_plugin_tools.sandbox import seccomp
-
-    if kind == "bubblewrap" and not bounds.network:
-        return [seccomp.AF_UNIX, *seccomp.INTERNET]  # nobody else is in its network
-    return list(seccomp.INTERNET) if bounds.network else []
+    families = list(seccomp.INTERNET) if kind == "bubblewrap" or bounds.network else []
+    return Confined(kind, bounds.read, bounds.write, list(DEVICES), bounds.network, families), command

@@ -1,4 +1,4 @@
-"""Bash asks where no sandbox works, unless the user's settings accept that."""
+"""Bash asks where no sandbox works, unless the user's settings accept that; a run that must be offline needs one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from llmos_plugin_tools import sandbox
 from llmos_plugin_tools.settings import ToolsSettings
 
 RULE = "no-sandbox"
+OFFLINE_RULE = "offline"
+
+NOT_OFFLINE = "This run must not reach a network, and no sandbox keeps its commands off it."
 _FIX = 'accept it for good with [plugins.tools.sandbox] kind = "none" in your own settings'
 
 
 async def judge(run: Run) -> Verdict | None:
     """None where commands are confined, or need not be. Raises OSError, which denies."""
     if run.settings(ToolsSettings).sandbox.kind == "none":
+        fix = 'kind = "none" in [plugins.tools.sandbox] of your settings switches it off; take that out'
+        return Verdict.deny(f"{NOT_OFFLINE} {fix}", OFFLINE_RULE) if run.is_offline else None
+    why = await _why_none(run)
+    if why is None:
         return None
+    if run.is_offline:
+        fix = f"None works here ({why}); on Linux with Landlock or bubblewrap one does"
+        return Verdict.deny(f"{NOT_OFFLINE} {fix}", OFFLINE_RULE)
+    return Verdict.ask(f"no sandbox works here ({why}), so commands can do what you can do; {_FIX}", RULE)
+
+
+async def _why_none(run: Run) -> str | None:
+    """Why no sandbox works here; None if one does."""
     if not sandbox.IS_LINUX:
-        return Verdict.ask(f"no sandbox works here (they need Linux), so commands can do what you can do; {_FIX}", RULE)
+        return "they need Linux"
     from llmos_plugin_tools.sandbox.service import sandbox_of
 
     choice = (await sandbox_of(run)).choice
-    if choice.kind is not None:
-        return None
-    return Verdict.ask(f"no sandbox works here ({choice.why}), so commands can do what you can do; {_FIX}", RULE)
+    return choice.why if choice.kind is None else None

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llmos_core import user_file
 from llmos_plugin_tools.base import Refused
+from llmos_plugin_tools.ruling import RULING, SEALED, code_places, user_places
 from llmos_plugin_tools.sandbox.confine import Bounds
 from llmos_plugin_tools.sandbox.places import carved, system_places
 from llmos_plugin_tools.settings import SandboxSettings
-
-SEALED = ("memories", "state")
-"""Directories of a workspace that no command may read, unless it works in one of them (a scratch copy)."""
-
-RULING = (*SEALED, "agents", "lessons", "plugins")
-"""Directories of a workspace that no command may write."""
 
 
 class Policy:
@@ -25,8 +19,8 @@ class Policy:
     def __init__(self, settings: SandboxSettings, own: Path) -> None:
         self._settings = settings
         self._own = own
-        self._rules_llmos = [Path(os.path.realpath(user_file().parent))]
-        self._system = system_places(self._rules_llmos)
+        self._of_user = user_places()
+        self._system = system_places(self._of_user)
         self._known: dict[tuple[Path, Path, int], Bounds] = {}
 
     def bounds(self, workdir: Path, workspace: Path) -> Bounds:
@@ -38,12 +32,12 @@ class Policy:
         return self._known[key]
 
     def _bounds(self, workdir: Path, root: Path) -> Bounds:
-        sealed = [*self._rules_llmos, *(root / name for name in SEALED)]
+        sealed = [Path(os.path.realpath(root / name)) for name in SEALED]
         extra = [Path(os.path.realpath(os.path.expanduser(place))) for place in self._settings.write]  # noqa: PTH111
         write = [workdir, self._own, *(place for place in extra if place.exists())]
-        _check(write, root, self._rules_llmos)
+        _check(write, root, self._of_user)
         given = (Path(os.path.expanduser(place)) for place in self._settings.read)  # noqa: PTH111
-        read = list(carved([*map(Path, self._system), root, *given], sealed))
+        read = [*carved([*map(Path, self._system), *given], [*self._of_user, *sealed]), *carved([root], sealed)]
         return Bounds(_outermost(read), [str(place) for place in write], self._settings.network)
 
 
@@ -57,8 +51,12 @@ def _outermost(places: list[str]) -> list[str]:
     return kept
 
 
-def _check(write: Iterable[Path], root: Path, others: Iterable[Path]) -> None:
-    ruling = [root, *others, *(root / name for name in RULING)]
+def _check(write: Iterable[Path], root: Path, of_user: Sequence[Path]) -> None:
+    ruling = [root, *of_user, *(Path(os.path.realpath(root / name)) for name in RULING)]
+    apart = [place for place in of_user if not root.is_relative_to(place)]  # the workspace has rules of its own
     for place in write:
-        if any(rules.is_relative_to(place) for rules in ruling):
-            raise Refused(f"No command can run: {place}, which it could write, holds what rules the agent.")
+        code = code_places(place)
+        held = next((rules for rules in (*ruling, *code) if rules.is_relative_to(place)), None)
+        held = held or next((rules for rules in (*apart, *code) if place.is_relative_to(rules)), None)
+        if held is not None:
+            raise Refused(f"No command can run: {place}, which it could write, holds what rules the agent ({held}).")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from anyio import to_thread
 from llmos_plugin_tools.process import Finished
 from llmos_plugin_tools.sandbox.confine import Bounds, confine
 from llmos_plugin_tools.sandbox.runner import Supervisor
-from llmos_plugin_tools.settings import SandboxSettings
 
 _TRIAL = 'echo out >"$1/outside/file"; echo in >"$1/inside/file"; cat "$1/outside/secret"; true'
 _PATIENCE_S = 10.0
@@ -75,7 +73,8 @@ async def _fault(kind: str, supervisor: Supervisor) -> str | None:
     """Why a sandbox cannot be used; None if it let nothing out and did not hinder what is allowed."""
     if kind == "landlock" and (fault := _no_landlock()):
         return fault
-    place = Path(await to_thread.run_sync(_stage))
+    place = supervisor.own / "probe"  # what is killed in the middle leaves nothing either
+    await to_thread.run_sync(_stage, place)
     reader, writer = os.pipe()
     try:
         bounds = Bounds(["/usr", "/bin", "/lib", "/lib64", "/proc"], [str(place / "inside")], network=True)
@@ -114,12 +113,10 @@ def _no_landlock() -> str | None:
     return None
 
 
-def _stage() -> str:
-    place = os.path.realpath(tempfile.mkdtemp(prefix="llmos-probe-"))
+def _stage(place: Path) -> None:
     for name in ("inside", "outside"):
-        Path(place, name).mkdir()
-    Path(place, "outside/secret").write_text("secret")
-    return place
+        (place / name).mkdir(parents=True)
+    (place / "outside/secret").write_text("secret")
 
 
 def _clear(place: Path) -> tuple[bool, bool]:
@@ -138,23 +135,3 @@ def _judged(finished: Finished, inside: bool, outside: bool) -> str | None:
     if not inside:
         return said.strip().splitlines()[-1] if said.strip() else "a command cannot work in it"
     return None
-
-
-def describe(settings: SandboxSettings) -> str:
-    """One line on the sandbox that commands get here, for people. It is tried out, in a moment."""
-    import anyio
-
-    from llmos_plugin_tools import sandbox as parts
-    from llmos_plugin_tools.sandbox.service import opened
-
-    async def ask() -> Choice:
-        async with opened(settings) as sandbox:
-            return sandbox.choice
-
-    choice = anyio.run(ask) if parts.IS_LINUX else Choice(None, "they need Linux")
-    network = "network on" if settings.network else "network off"
-    if choice.kind is None:
-        return f"none works here, so Bash asks ({choice.why})"
-    if choice.kind == "none":
-        return "off, by the settings: a command can do what you can do"
-    return "; ".join((choice.kind, network, *choice.gaps))

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from anyio import (
     CancelScope,
+    Lock,
     create_task_group,
     move_on_after,
     open_process,
+    sleep,
     to_thread,
     wait_readable,
     wait_writable,
@@ -28,6 +30,7 @@ from anyio.abc import Process
 
 from llmos_plugin_tools import process as processes
 from llmos_plugin_tools.process import Capture, Finished, drain, pump
+from llmos_plugin_tools.sandbox.trees import remove
 from llmos_plugin_tools.settings import SandboxSettings
 
 _ROOT = Path(__file__).parents[2]
@@ -56,6 +59,7 @@ class Supervisor:
     requests: socket.socket
     own: Path
     settings: SandboxSettings
+    _turn: Lock = field(default_factory=Lock)
 
     async def run(
         self,
@@ -84,14 +88,13 @@ class Supervisor:
         }
         output = Capture(keep)
         reader, writer = os.pipe()
-        control = None
+        control, answer = None, b""
         try:
             os.set_blocking(reader, False)
             try:
                 control = await self._start(request, writer, report)
             finally:
                 os.close(writer)
-            answer = b""
             with move_on_after(timeout_s) as clock:
                 async with create_task_group() as tasks:
                     tasks.start_soon(pump, reader, output)
@@ -102,7 +105,7 @@ class Supervisor:
             drain(reader, output)
         finally:
             if control is not None:
-                with CancelScope(shield=True):
+                if not answer:
                     await self._end(control)
                 control.close()
             os.close(reader)
@@ -117,8 +120,9 @@ class Supervisor:
             file.seek(0)
             fds = array.array("i", [file.fileno(), theirs.fileno(), stdin.fileno(), stdout, report])
             try:
-                await wait_writable(self.requests)
-                self.requests.sendmsg([b"r"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+                async with self._turn:  # one task at a time can wait for a socket
+                    await wait_writable(self.requests)
+                    self.requests.sendmsg([b"r"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
             except BaseException:
                 ours.close()
                 raise
@@ -170,6 +174,7 @@ async def supervisor(settings: SandboxSettings) -> AsyncIterator[Supervisor]:
                 with move_on_after(_END_S):
                     await process.wait()
                 await process.aclose()
+                await _clear(own)
 
 
 async def _open(requests: socket.socket, own: Path) -> Process:
@@ -190,3 +195,16 @@ def _own_directory() -> str:
     for name in ("home", "tmp"):
         Path(own, name).mkdir(mode=0o700)
     return own
+
+
+async def _clear(own: Path) -> None:
+    """Remove what a killed supervisor left, once the commands that end with it write there no more."""
+    with move_on_after(_END_S):
+        while not await to_thread.run_sync(_is_gone, own):  # noqa: ASYNC110 - the file system sends no event
+            await sleep(processes.POLL_S)
+
+
+def _is_gone(own: Path) -> bool:
+    with suppress(OSError):
+        remove(str(own))
+    return not own.exists()

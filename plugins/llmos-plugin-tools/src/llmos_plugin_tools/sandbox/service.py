@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-from anyio import TASK_STATUS_IGNORED, to_thread
+from anyio import TASK_STATUS_IGNORED, sleep, to_thread
 from anyio.abc import TaskStatus
 
 from llmos_core import Run
+from llmos_plugin_tools.base import Refused
 from llmos_plugin_tools.environment import command_environment
-from llmos_plugin_tools.process import Finished
+from llmos_plugin_tools.process import POLL_S, Finished
 from llmos_plugin_tools.sandbox.confine import Bounds, confine
+from llmos_plugin_tools.sandbox.guard import NOT_OFFLINE
 from llmos_plugin_tools.sandbox.places import home, toolchains
 from llmos_plugin_tools.sandbox.policy import Policy
 from llmos_plugin_tools.sandbox.probe import Choice, choose
@@ -43,6 +46,11 @@ class Sandbox:
         """The process that starts the commands."""
         return self._supervisor.process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """False from the moment on at which it is known that the supervisor is dead."""
+        return self._supervisor.process.returncode is None
+
     async def ended(self) -> None:
         """Wait for the end of the supervisor, which nothing but its death can bring while the sandbox is open."""
         await self._supervisor.process.wait()
@@ -63,14 +71,20 @@ class Sandbox:
         timeout_s: float,
         keep: int,
         report: int,
+        offline: bool = False,
     ) -> Finished:
         """Run a command that may write in ``workdir`` and in the run's own directory; see :meth:`Supervisor.run`.
 
-        Raises Refused if ``workdir`` holds what rules the agent.
+        ``offline``: without network, whatever the settings say. Raises Refused if nothing can keep it off, or if
+        ``workdir`` holds what rules the agent.
         """
         bounds = Bounds([], [], network=True)
         if self.kind != "none":
             bounds = await to_thread.run_sync(self._policy.bounds, workdir, workspace)
+        elif offline:
+            raise Refused(NOT_OFFLINE)
+        if offline:
+            bounds = replace(bounds, network=False)
         confined, command = confine(self.kind, command, bounds, cwd)
         return await self._supervisor.run(
             command,
@@ -90,9 +104,11 @@ class Sandbox:
 
 
 async def sandbox_of(run: Run) -> Sandbox:
-    """The sandbox of a run, started if need be. Raises OSError."""
-    settings = run.settings(ToolsSettings).sandbox
-    return cast("Sandbox", await run.service(_KEY, partial(_serve, settings)))
+    """The sandbox of a run, started if need be; anew after its death. Raises OSError."""
+    serve = partial(_serve, run.settings(ToolsSettings).sandbox)
+    while not (found := cast("Sandbox", await run.service(_KEY, serve))).is_alive:  # noqa: ASYNC110
+        await sleep(POLL_S)  # what it left is cleared away
+    return found
 
 
 async def _serve(settings: SandboxSettings, *, task_status: TaskStatus[Sandbox] = TASK_STATUS_IGNORED) -> None:

@@ -2,9 +2,9 @@
 
 It reads requests from a socket: a memory file with the marshalled request, and the command's descriptors. For each it
 forks a supervisor, which becomes the reaper of all that the command leaves, whatever session it went to. The child of
-that gives up what the request says and executes the command. When the command ends, or the other side of its control
-socket is closed, all that is left is ended; only then the supervisor tells how it went. Where the socket of the
-requests is closed, too, commands end, the run's own directory is removed, and nothing is left.
+that gives up what the request says and executes the command. When the command ends, the other side of its control
+socket is closed, or this process is killed, all that is left is ended; only then the supervisor tells how it went.
+Where the socket of the requests is closed, too, commands end, the run's own directory is removed, and nothing is left.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import select
 import signal
 import sys
 import time
-from contextlib import suppress
-from typing import Any, NoReturn
 
 from llmos_plugin_tools.sandbox import FILTER_FD, REPORT_FD, landlock, seccomp
 from llmos_plugin_tools.sandbox.limits import children, descendants, excess, set_limits
@@ -31,14 +29,25 @@ from llmos_plugin_tools.sandbox.syscalls import (
     prctl,
 )
 from llmos_plugin_tools.sandbox.told import Told
+from llmos_plugin_tools.sandbox.trees import remove
 
 WATCH_S = 0.1
-PAUSE_S = 0.002
+PAUSES_S = (0.002, 0.02)
+"""Between two looks at what is left: the shortest, at first, and the longest."""
+
+SETTLE_S = 0.05
+"""After so long a process that was let be made is there, and is counted."""
+
 REAP_S = 5.0
 """How long killed processes are waited for; longer only takes what hangs in the kernel."""
 
 Socket = _socket.socket
-Request = dict[str, Any]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what those modules import takes as long as all else here
+    from typing import Any, NoReturn
+
+    Request = dict[str, Any]
 
 
 def main() -> None:
@@ -51,6 +60,7 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     gc.disable()
     gc.freeze()  # a child that touches less copies less
+    ourselves = os.pidfd_open(os.getpid())
     poll, supervisors = select.poll(), dict[int, int]()
     poll.register(requests.fileno(), select.POLLIN)
     opened = True
@@ -65,12 +75,12 @@ def main() -> None:
                 opened = False
                 poll.unregister(descriptor)
             else:
-                started = _fork(*received, requests)
+                started = _fork(*received, requests, ourselves)
                 watch = os.pidfd_open(started)
                 supervisors[watch] = started
                 poll.register(watch, select.POLLIN)
     _kill_orphans(set())
-    _remove(sys.argv[2])
+    remove(sys.argv[2])
 
 
 def _receive(requests: Socket) -> tuple[Request, list[int]] | None:
@@ -84,12 +94,12 @@ def _receive(requests: Socket) -> tuple[Request, list[int]] | None:
         return marshal.load(file), list(fds[1:])  # noqa: S302 - from the process that started us
 
 
-def _fork(request: Request, fds: list[int], requests: Socket) -> int:
+def _fork(request: Request, fds: list[int], requests: Socket, server: int) -> int:
     supervisor = os.fork()
     if supervisor == 0:
         requests.close()
         try:
-            _supervise(request, *fds)
+            _supervise(request, server, *fds)
         finally:
             os._exit(1)
     for fd in fds:
@@ -105,7 +115,7 @@ def _kill_orphans(supervisors: set[int]) -> None:
             os.waitpid(stray, 0)
 
 
-def _supervise(request: Request, control_fd: int, stdin: int, stdout: int, report: int) -> None:
+def _supervise(request: Request, server: int, control_fd: int, stdin: int, stdout: int, report: int) -> None:
     control = Socket(fileno=control_fd)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     outer, inner = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -119,37 +129,38 @@ def _supervise(request: Request, control_fd: int, stdin: int, stdout: int, repor
             os._exit(127)
     for fd in (inner.detach(), stdin, stdout, report):
         os.close(fd)
-    answer = _Watch(request, control, outer, command).until_the_end()
-    with suppress(BrokenPipeError):  # nobody is left to be told
+    answer = _Watch(request, control, server, outer, command).until_the_end()
+    try:  # noqa: SIM105 - contextlib is slow to import
         control.send(answer.encode())
+    except BrokenPipeError:
+        pass  # nobody is left to be told
     os._exit(0)
 
 
 class _Watch:
     """One command from its start to the end of all that it started."""
 
-    def __init__(self, request: Request, control: Socket, setup: Socket, command: int) -> None:
+    def __init__(self, request: Request, control: Socket, server: int, setup: Socket, command: int) -> None:
         self._request = request
         self._setup = setup
         self._command = command
         self._status: int | None = None
         self._told: Told | None = None
         self._most: int = request["limits"]["processes"]
-        self._room: int = self._most
+        self._room: int = self._most - 1  # the command itself
         self._listener = -1
         self._failed = b""
         self._ending = False
-        self._control = control.fileno()
-        self._exited = os.pidfd_open(command)
+        self._ends = {control.fileno(), server, os.pidfd_open(command)}
         self._poll = select.poll()
-        for fd in (self._control, setup.fileno(), self._exited):
+        for fd in (*self._ends, setup.fileno()):
             self._poll.register(fd, select.POLLIN)
 
     def until_the_end(self) -> str:
         """How it went: ``failed ERRNO``, or ``ended STATUS`` and what made it end, if a limit did."""
         reason = self._until_it_ends()
         self._ending = reason is not None
-        for fd in (self._control, self._exited):
+        for fd in self._ends:
             self._poll.unregister(fd)
         if reason is None:
             self._end(signal.SIGTERM, self._request["grace_s"])
@@ -161,11 +172,11 @@ class _Watch:
         return f"ended {os.waitstatus_to_exitcode(status)} {reason or ''}".rstrip()
 
     def _until_it_ends(self) -> str | None:
-        """Until the command ends or nobody waits for it (None), or a limit is passed (which)."""
+        """Until the command ends or nobody is there for it (None), or a limit is passed (which)."""
         due = time.monotonic() + WATCH_S
         while True:
             ready = self._serve(WATCH_S)
-            if ready & {self._control, self._exited}:
+            if ready & self._ends:
                 return None
             if time.monotonic() >= due:
                 self._reap()
@@ -200,14 +211,21 @@ class _Watch:
         if self._ending:
             return False
         if self._room <= 0:
-            self._reap()
-            self._room = self._most - len(descendants(os.getpid()))
+            self._room = self._most - 2 * self._count()  # each may be about to be two
+        if self._room <= 0:
+            time.sleep(SETTLE_S)
+            self._room = self._most - self._count()
         self._room -= 1
         return self._room >= 0
+
+    def _count(self) -> int:
+        self._reap()
+        return len(descendants(os.getpid()))
 
     def _end(self, number: int, patience_s: float) -> None:
         """Signal all that is left until nothing is, or patience ends."""
         deadline = time.monotonic() + patience_s
+        pause, longest = PAUSES_S
         signalled: set[int] = set()
         while self._reap() and time.monotonic() < deadline:
             left = descendants(os.getpid())
@@ -218,7 +236,8 @@ class _Watch:
                 signalled |= set(left)
             else:
                 _kill(left)
-            self._serve(PAUSE_S)
+            self._serve(pause)
+            pause = min(2 * pause, longest)
 
     def _reap(self) -> bool:
         """Collect what has ended. False if nothing is left at all."""
@@ -278,21 +297,9 @@ def _kill(processes: list[int]) -> None:
     """Kill them, by their groups first: that leaves none of a group the time to make another."""
     groups = set()
     for process in processes:
-        with suppress(ProcessLookupError):
+        try:  # noqa: SIM105
             groups.add(os.getpgid(process))
-    for group in groups - {os.getpgrp()}:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended
+    _signal([-group for group in groups - {os.getpgrp()}], signal.SIGKILL)
     _signal(processes, signal.SIGKILL)
-
-
-def _remove(directory: str) -> None:
-    """Remove a tree even where a command took the right to write it. Nothing runs any more that could change it."""
-    os.chmod(directory, 0o700)  # noqa: PTH101 - pathlib is slow to import
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                _remove(entry.path)
-            else:
-                os.unlink(entry.path)  # noqa: PTH108
-    os.rmdir(directory)  # noqa: PTH106

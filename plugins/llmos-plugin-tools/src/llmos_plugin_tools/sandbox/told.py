@@ -11,9 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
-import re
 import struct
-from collections.abc import Callable
 
 from llmos_plugin_tools.sandbox.seccomp import FORKS
 from llmos_plugin_tools.sandbox.syscalls import AT_EMPTY_PATH, AT_FDCWD, O_PATH, SYSCALLS, syscall
@@ -29,8 +27,10 @@ _LONGEST_PATH = 4096
 _PAGE = 4096
 _NOBODY = 0xFFFFFFFF
 _CONTINUE = 1
-_OWN_DESCRIPTOR = re.compile(rb"/(?:proc/(?:self|thread-self|\d+)|dev)/fd/(\d+)")
-"""How libraries name a file that they have open; the number is one of the command's."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # it is slow to import
+    from collections.abc import Callable
 
 
 class Told:
@@ -88,9 +88,9 @@ class Told:
         named = _memory(pid, path, _LONGEST_PATH, text=True) if path else b""
         if path and not named and not flags & AT_EMPTY_PATH:
             raise OSError(errno.ENOENT, "an empty path")
-        own = _OWN_DESCRIPTOR.fullmatch(named)
-        if own:
-            directory, named = int(own[1]), b""
+        own = _own_descriptor(named)
+        if own is not None:
+            directory, named = own, b""
         link = b"/proc/%d/cwd" % pid if directory == AT_FDCWD else b"/proc/%d/fd/%d" % (pid, directory)
         try:
             base = os.open(link, O_PATH | os.O_CLOEXEC)
@@ -121,6 +121,14 @@ def _meaning(name: str, given: list[int]) -> tuple[int, int, int, list[int]]:
         raise OSError(errno.EFAULT, "no path")
     flags = {"fchmodat": 0, "fchmodat2": given[3], "utimensat": given[3], "fchownat": given[4]}[name]
     return _number(given[0]), given[1], flags, given[2:3] if name == "utimensat" else _values(given[2:4])
+
+
+def _own_descriptor(path: bytes) -> int | None:
+    """Libraries name a file that they have open as ``/proc/self/fd/3``; the number is one of the command's."""
+    place, _, number = path.rpartition(b"/fd/")
+    process = place.removeprefix(b"/proc/")
+    of_process = process != place and (process in (b"self", b"thread-self") or process.isdigit())
+    return int(number) if number.isdigit() and (of_process or place == b"/dev") else None
 
 
 def _number(argument: int) -> int:

@@ -1,0 +1,64 @@
+"""What rules the agent: places that no tool may write, wherever the working directory lies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+SEALED = ("memories", "state")
+"""Directories of a workspace that no tool may touch, and no command read but for one that works there (a copy)."""
+
+RULING = (*SEALED, "agents", "lessons", "plugins")
+"""Directories of a workspace that no tool may write."""
+
+
+def lies_in(path: Path, directory: Path) -> bool:
+    """Whether a resolved path is a resolved directory or below it; several times faster than ``is_relative_to``."""
+    return path == directory or str(path).startswith(os.path.join(directory, ""))  # noqa: PTH118
+
+
+def user_places() -> tuple[Path, ...]:
+    """Where LLM OS keeps its user's settings and keys; a workspace may lie below one of them."""
+    from platformdirs import user_config_path, user_data_path
+
+    return _real(user_config_path("llmos")), _real(user_data_path("llmos"))
+
+
+def code_places(directory: Path) -> tuple[Path, ...]:
+    """Where the code of LLM OS, its plugins and its Python lies, if some of it may lie in the resolved directory."""
+    places = [_real(place) for place in (*sys.path, sys.prefix) if place]
+    if not any(lies_in(place, directory) or lies_in(directory, place) for place in places):
+        return ()  # what follows reads the metadata of all that is installed
+    return _code(tuple(sys.path), sys.prefix)
+
+
+@lru_cache(maxsize=1)
+def _code(path: tuple[str, ...], prefix: str) -> tuple[Path, ...]:
+    """``path`` and ``prefix`` are those of ``sys``, on which it depends."""
+    import sysconfig
+
+    installed = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    own = [prefix] if sys.prefix != sys.base_prefix else []  # a virtual environment is one program, whole
+    return tuple(dict.fromkeys(map(_real, (*installed, *own, *_packages()))))
+
+
+def _packages() -> Iterator[str]:
+    """The packages, and the modules without one, of LLM OS and of all installed plugins."""
+    from importlib.metadata import entry_points
+
+    names = {entry.module.partition(".")[0] for entry in entry_points(group="llmos.plugins")}
+    for name in ("llmos_core", *sorted(names)):
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):
+            continue  # what cannot be found is not run
+        if spec is not None:
+            yield from spec.submodule_search_locations or filter(None, [spec.origin])
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))
