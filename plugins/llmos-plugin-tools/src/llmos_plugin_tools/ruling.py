@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,10 +49,14 @@ def _code(path: tuple[str, ...], prefix: str) -> tuple[Path, ...]:
 
 def _packages() -> Iterator[str]:
     """The packages, and the modules without one, of LLM OS and of all installed plugins."""
-    from importlib.metadata import entry_points
+    from importlib.metadata import distributions
 
-    names = {entry.module.partition(".")[0] for entry in entry_points(group="llmos.plugins")}
-    for name in ("llmos_core", *sorted(names)):
+    names = {"llmos_core"}
+    for distribution in distributions():
+        with suppress(Exception):  # what has damaged metadata is no plugin
+            entries = distribution.entry_points.select(group="llmos.plugins")
+            names.update(entry.module.partition(".")[0] for entry in entries)
+    for name in sorted(names):
         try:
             spec = find_spec(name)
         except (ImportError, ValueError):
