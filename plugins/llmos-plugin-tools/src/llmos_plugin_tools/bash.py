@@ -51,6 +51,7 @@ class Bash(KernelTool[BashInput]):
     description = (
         "Runs a command with /bin/bash and gives its output, standard error included. Every call is a new shell: only "
         "the current directory carries over, and only inside the working directory. There is no input and no terminal. "
+        "Files can be written in the working directory and in $TMPDIR only. "
         "Processes left in the background are ended with the call."
     )
     input_model: type[BaseModel] = BashInput

@@ -59,4 +59,6 @@ def _check(write: Iterable[Path], root: Path, of_user: Sequence[Path]) -> None:
         held = next((rules for rules in (*ruling, *code) if rules.is_relative_to(place)), None)
         held = held or next((rules for rules in (*apart, *code) if place.is_relative_to(rules)), None)
         if held is not None:
-            raise Refused(f"No command can run: {place}, which it could write, holds what rules the agent ({held}).")
+            what = f"No command can run: {place}, which it could write, holds what rules the agent ({held})."
+            fix = "Install LLM OS outside of it (pipx, uv tool)" if held in code else "Keep that elsewhere"
+            raise Refused(f"{what} {fix}, or work in another directory (--dir).")
