@@ -54,7 +54,7 @@ def _key() -> bytes | None:
 
 
 def _new_key() -> bytes:
-    """Made once: of two that make one at the same time, the first counts for both."""
+    """Made once: of two that make the first at the same time, one counts for both."""
     import secrets
 
     path, key = _path(), secrets.token_bytes(_KEY_BYTES)

@@ -74,12 +74,11 @@ def _escape(char: str) -> str:
 
 
 def call_text(call: ToolCall) -> str:
-    """All that a call would do, for who must decide: the tool, and each argument, of a long one the beginning."""
+    """All that a call would do: the tool and each argument, whole, since nobody says yes to what was not shown."""
     lines = [one_line(call.tool, 200)]
     for name, value in call.input.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        cut = f"{name}: {text[:2000]}{' ... (cut)' if len(text) > 2000 else ''}"
-        lines.append(printable(cut).replace("\n", "\n    "))
+        lines.append(printable(f"{name}: {text}").replace("\n", "\n    "))
     return "\n  ".join(lines)
 
 

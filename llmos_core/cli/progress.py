@@ -62,8 +62,7 @@ class Progress:
             same = run.id, exact_call(call, run.workdir)
             if same not in self._always:
                 await self._show()
-                await anyio.to_thread.run_sync(say, _question(call, verdict))
-                termios.tcflush(0, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+                await anyio.to_thread.run_sync(_put, _question(call, verdict))
                 await anyio.wait_readable(0)
                 typed = os.read(0, 1024)
                 if typed.strip().lower() == b"a":
@@ -123,6 +122,11 @@ class JsonLines(Progress):
 
     def _write(self, lines: Sequence[Line]) -> None:
         click.echo("\n".join(line.text for line in lines))
+
+
+def _put(question: str) -> None:
+    termios.tcflush(0, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+    say(question)
 
 
 def _question(call: ToolCall, verdict: Verdict) -> str:

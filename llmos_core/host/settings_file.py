@@ -40,7 +40,8 @@ def refuse(keys: Iterable[str], path: Path | None) -> None:
         why = (
             f"{path} may have come with a folder from anywhere, and this can start programs or loosen what guards you."
         )
-        raise SettingsError(what, why, f"Move it to your own settings: {user_file()}")
+        fix = f"Remove it. Only if you want it yourself, write it in {user_file()}."
+        raise SettingsError(what, why, fix)
 
 
 def not_harmless(found: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,8 @@ def exact_call(call: ToolCall, workdir: Path) -> str:
     The working directory is a slot in it, so that a copy of a run makes the same calls as the run.
     """
     text = json.dumps([call.tool, call.input], sort_keys=True, ensure_ascii=False)
-    slots = Abstraction.of({"workdir": workdir}, [text])
+    within = Path(json.dumps(str(workdir), ensure_ascii=False)[1:-1])  # as the text holds it
+    slots = Abstraction.of({"workdir": within}, [text])
     exact = slots.abstract(text)
     return " ".join([*(slot.name for slot in slots.parameters), exact])  # a text may hold the name of a slot by itself
 

@@ -35,28 +35,37 @@ async def call_tool(run: KernelRun, call: ToolCall) -> ToolResult:
 
 
 async def _admit(run: KernelRun, call: ToolCall) -> ToolResult:
-    tool = run.machine.tools[call.tool] if call.tool in run.tools else None
-    if forbidden := _forbidden(run, call, tool):
-        return _refuse(run, call, forbidden)
-    if tool is None:
-        known = ", ".join(run.tools) or "none"
-        return _refuse(run, call, Verdict.deny(f"no tool named {call.tool} (there are: {known})", rule="unknown-tool"))
-    try:
-        input = tool.input_model.model_validate(call.input)
-        json.dumps(call.input, ensure_ascii=False).encode()
-    except ValidationError as error:
-        return _refuse(run, call, Verdict.deny(_explain(call.tool, error), rule="invalid-input"))
-    except UnicodeEncodeError:
-        call = call.model_copy(update={"input": {}})
-        return _refuse(run, call, Verdict.deny("the input is no valid Unicode text", rule="invalid-input"))
-    effect = _effect(tool, input)
-    if run.task.permission_mode == "plan" and effect != "pure":
-        return _refuse(run, call, Verdict.deny("the run may plan only, and change nothing", rule="plan"))
+    call, ready = _checked(run, call)
+    if isinstance(ready, Verdict):
+        return _refuse(run, call, ready)
+    tool, input, effect = ready
     verdict = await judge_call(run, call)
     if verdict.decision != "allow":
         return _refuse(run, call, verdict)
     started = await _start(run, call, effect, verdict)
     return await _end(run, call, await _run(run, call, tool, input), started)
+
+
+def _checked(run: KernelRun, call: ToolCall) -> tuple[ToolCall, tuple[Tool, BaseModel, Effect] | Verdict]:
+    """What a call needs to run, or why no guard need look at it; and the call, without what could not be written."""
+    tool = run.machine.tools[call.tool] if call.tool in run.tools else None
+    if forbidden := _forbidden(run, call, tool):
+        return call, forbidden
+    if tool is None:
+        known = ", ".join(run.tools) or "none"
+        return call, Verdict.deny(f"no tool named {call.tool} (there are: {known})", rule="unknown-tool")
+    try:
+        input = tool.input_model.model_validate(call.input)
+        json.dumps(call.input, ensure_ascii=False).encode()
+    except ValidationError as error:
+        return call, Verdict.deny(_explain(call.tool, error), rule="invalid-input")
+    except UnicodeEncodeError:
+        call = call.model_copy(update={"input": {}})
+        return call, Verdict.deny("the input is no valid Unicode text", rule="invalid-input")
+    effect = _effect(tool, input)
+    if run.task.permission_mode == "plan" and effect != "pure":
+        return call, Verdict.deny("the run may plan only, and change nothing", rule="plan")
+    return call, (tool, input, effect)
 
 
 async def begin_native(run: KernelRun, call: ToolCall) -> Verdict:
@@ -82,7 +91,7 @@ async def end_native(run: KernelRun, call_id: str, result: ToolResult) -> None:
 
 async def foresee(run: KernelRun, calls: Sequence[ToolCall]) -> Sequence[Verdict]:
     """What becomes of calls that are to come; where one is denied or unanswered, that is told as an event."""
-    verdicts = [await _guarded(run, call) for call in calls]
+    verdicts = [await _foreseen(run, call) for call in calls]
     denied = any(verdict.decision == "deny" for verdict in verdicts)
     for number, verdict in enumerate(verdicts):
         if verdict.decision == "ask" and not denied:
@@ -94,6 +103,11 @@ async def foresee(run: KernelRun, calls: Sequence[ToolCall]) -> Sequence[Verdict
             if not denied:
                 halt(run, call, verdict)
     return verdicts
+
+
+async def _foreseen(run: KernelRun, call: ToolCall) -> Verdict:
+    call, ready = _checked(run, call)
+    return ready if isinstance(ready, Verdict) else await _guarded(run, call)
 
 
 def _forbidden(run: KernelRun, call: ToolCall, tool: Tool | None) -> Verdict | None:

@@ -88,7 +88,7 @@ async def preflight(trace: Trace, values: Mapping[str, str], judge: Judge) -> No
         if verdict.decision != "allow":
             rule = f" (rule {verdict.rule})" if verdict.rule else ""
             raise DeniedError(
-                f"The trace was not followed: {call.id} ({step.title}) is refused now.",
+                f"The trace was not replayed: {call.id} ({step.title}) is refused now.",
                 f"{verdict.reason}{rule}. Nothing was changed.",
                 "Allow it, or learn the goal anew: add --mode learner.",
             )

@@ -43,8 +43,8 @@ class Pusher:
         outputs = []
         await anyio.sleep("long" in task.goal)  # so that the view is up
         for number in range(int(task.goal.split()[1])):
-            notes = "x" * (5000 if "long" in task.goal else 5)
-            given = {"command": "git push\n\x1b[2Jorigin", "force": True, "notes": notes}
+            notes = "x" * (1500 if "long" in task.goal else 5)
+            given = {"branch": "main\n\x1b[2Jorigin", "force": True, "notes": notes}
             outputs.append((await run.call(ToolCall(id=f"c{number}", tool="Push", input=given))).output)
         return Result(success=True, output=" + ".join(outputs))
 
@@ -133,9 +133,9 @@ def test_the_question_shows_the_call_and_nothing_steers_the_terminal(open_termin
     terminal = open_terminal("push 1 long")
     screen = terminal.until(lambda screen: QUESTION + " y =" in screen)
     assert "it leaves the house Run it? y (rule test.push)" in screen
-    assert "  command: git push\n    \\x1b[2Jorigin" in screen
+    assert "  branch: main\n    \\x1b[2Jorigin" in screen
     assert "  force: true" in screen
-    assert "x ... (cut)" in screen
+    assert screen.count("x") > 1500, "nobody says yes to what was not shown"
     assert "at work" not in screen, "the view makes room for the question"
     answer(terminal, "n")
     ended(terminal)

@@ -63,7 +63,8 @@ def test_the_guard_still_denies(llmos_cli: LlmosCli, planted: Path, text: str) -
     what, why, fix = done.stderr.splitlines()
     assert what.startswith("Error: A setting stands in the wrong file: ")
     assert str(llmos_cli.home / "llmos.toml") in why
-    assert fix.endswith(".config/llmos/config.toml")
+    assert fix.startswith("Remove it. Only if you want it yourself, ")
+    assert fix.endswith(".config/llmos/config.toml.")
     assert not planted.exists()
     assert not (llmos_cli.home / "evil").exists()
 

@@ -39,8 +39,7 @@ def output(llmos_cli: LlmosCli) -> Path:
 
 def learn(llmos_cli: LlmosCli, model: ScriptedModel) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The outcome of a learned run, and its events."""
-    limits = {"LLMOS_LIMITS__GUARD_TIMEOUT_S": "1"}
-    done = llmos_cli("run", "--jsonl", "--mode", "learner", "Have a note written", **model.environment, **limits)
+    done = llmos_cli("run", "--jsonl", "--mode", "learner", "Have a note written", **model.environment)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     [outcome] = [event["outcome"] for event in events if event["type"] == "outcome"]
     assert done.returncode == (outcome["error"] or {}).get("exit_code", 0), done.stderr

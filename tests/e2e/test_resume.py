@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,22 @@ def test_variables_are_not_known_any_more(llmos_cli: LlmosCli, scripted_model: S
     assert done.returncode == 2
     assert "REGION" in done.stderr
     assert "--env" in done.stderr
+
+
+def test_a_rehearsal_is_run_again_where_it_was(
+    llmos_cli: LlmosCli, tmp_path: Path, plugin_distribution: PluginDistributions
+) -> None:
+    """Its scripted model cannot go on with a conversation; the directory was named from elsewhere."""
+    plugin_distribution("llmos-plugin-asker", ASKING)
+    place = tmp_path / "place"
+    place.mkdir()
+    goal = "Create a Python script that prints the primes below 50 and run it"
+    named = os.path.relpath(place, llmos_cli.home)
+    stopped = json.loads(llmos_cli("run", goal, "--dir", named, "--json").stdout)
+    assert (stopped["error"]["exit_code"], stopped["billing"]) == (6, "rehearsal")
+    told = llmos_cli("approve", "last", "--yes")
+    assert f"llmos resume {stopped['run_id']}" in told.stdout
+    done = llmos_cli("resume", "last", "--json", "--workspace", str(llmos_cli.workspace), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["directory"] == str(place)
+    assert list(place.iterdir())

@@ -28,7 +28,7 @@ async def llmos_pre_tool_use(call):
     return Verdict.deny("never")
 """
 
-STANDARD = ("security", "tools")
+STANDARD = ("mcp", "security", "tools")
 """Guards of the plugins that are installed in any case."""
 
 

@@ -81,8 +81,10 @@ def boot(tmp_path: Path, shell: Shell) -> Boot:
     """Boots a system on the test's workspace, as another process would; ``act`` is what its runs do."""
 
     @asynccontextmanager
-    async def make(act: Any, more: Mapping[str, object] | None = None) -> AsyncIterator[LLMOS]:
-        parts = make_plugin(tools=[shell], strategies=[Script(act)], llmos_pre_tool_use=ask_first)
+    async def make(act: Any, more: Mapping[str, object] | None = None, mode: str = "SCRIPT") -> AsyncIterator[LLMOS]:
+        script = Script(act)
+        script.name = mode
+        parts = make_plugin(tools=[shell], strategies=[script], llmos_pre_tool_use=ask_first)
         plugins = {**(more or {}), "approvals": llmos_plugin_approvals.plugin, "parts": parts}
         async with LLMOS(tmp_path / "workspace", settings=SettingsFile(), discover=False, plugins=plugins) as system:
             yield system

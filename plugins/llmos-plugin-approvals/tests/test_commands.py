@@ -33,6 +33,13 @@ async def invoke(command: Any, *arguments: str, root: Path) -> Result:
     return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(command, given))
 
 
+async def on_a_terminal(monkeypatch: pytest.MonkeyPatch, command: Any, *arguments: str, root: Path) -> Result:
+    """Run a command where somebody is there who says yes."""
+    monkeypatch.setattr("llmos_plugin_approvals.approve._is_terminal", lambda: True)
+    given = [*arguments, "--workspace", str(root / "workspace")]
+    return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(command, given, input="y\n"))
+
+
 async def run(boot: Boot, *wanted: str, goal: str = GOAL, **fields: Any) -> Outcome:
     async with boot(commands(*wanted)) as system:
         return await system.execute(goal, **fields)
@@ -43,7 +50,12 @@ async def test_the_next_run_of_the_goal_may_make_the_call_once(boot: Boot, shell
     assert first.exit_code == 6
     told = await invoke(approve, first.run_id, "--yes", root=tmp_path)
     assert told.exit_code == 0, told.output
-    for words in (f"command: {PUSH}", "is that wise? (rule test.shell)", "Approved: 1 call", f"llmos run '{GOAL}'"):
+    for words in (
+        f"command: {PUSH}",
+        "is that wise? (rule test.shell)",
+        "Approved: 1 call",
+        f"  llmos resume {first.run_id}\n",
+    ):
         assert words in told.output
     assert (await run(boot, PUSH, goal="Another goal")).exit_code == 6
     assert (await run(boot, PUSH + " --force")).exit_code == 6
@@ -75,8 +87,11 @@ async def test_in_a_directory_of_its_own(boot: Boot, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     await run(boot, f"cat {place}/a", directory=str(place))
-    told = await invoke(approve, "last", "--project", "--yes", root=tmp_path)
-    assert f"--dir {place}" in told.output
+    assert f"({GOAL}, in {place})" in (await invoke(approvals, "list", root=tmp_path)).output
+    listed = json.loads((await invoke(approvals, "list", "--json", root=tmp_path)).output)
+    assert listed["waiting"][0]["directory"] == str(place)
+    await invoke(approve, "last", "--project", "--yes", root=tmp_path)
+    assert f"  {place}  " in (await invoke(approvals, "list", root=tmp_path)).output
     assert (await run(boot, f"cat {place}/a", directory=str(place))).success
     assert (await run(boot, f"cat {place}/a")).exit_code == 6
 
@@ -210,6 +225,40 @@ async def test_json_of_approve(boot: Boot, tmp_path: Path) -> None:
     assert (told["answer"], told["scope"], told["goal"]) == ("approved", "once", GOAL)
     [waiting] = told["calls"]
     assert (waiting["tool"], waiting["input"], waiting["rule"]) == ("Bash", {"command": PUSH}, "test.shell")
+    assert told["again"] == f"llmos resume {first.run_id}"
+
+
+async def test_json_asks_nobody(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await run(boot, PUSH)
+    told = await on_a_terminal(monkeypatch, approve, "last", "--json", root=tmp_path)
+    assert isinstance(told.exception, LLMOSError)
+    assert (told.exception.exit_code, told.exception.fix) == (2, "Add --yes.")
+    assert told.output == ""
+    assert (await run(boot, PUSH)).exit_code == 6
+
+
+@pytest.mark.parametrize("deny", [False, True])
+async def test_what_is_asked_about_is_shown_where_it_is_asked(
+    boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deny: bool
+) -> None:
+    """Else ``llmos approve last > file`` would ask for a yes to a call that nobody sees."""
+    await run(boot, PUSH)
+    told = await on_a_terminal(monkeypatch, approve, "last", *(["--deny"] if deny else []), root=tmp_path)
+    assert told.exit_code == 0, told.output
+    assert told.stderr.index(PUSH) < told.stderr.index("is that wise?") < told.stderr.index("Refuse" if deny else "App")
+    assert PUSH not in told.stdout
+
+
+async def test_the_ways_on(boot: Boot, tmp_path: Path) -> None:
+    """A trace is made where a model was at work from the goal on; variables are kept nowhere."""
+    again, told = "Or run the goal again, with the same options: that makes a trace", []
+    for command, fields in (("one", {}), ("two", {"continues": "last"}), ("three", {"env": {"A": "b"}})):
+        async with boot(commands(command), mode="LEARNER") as system:
+            await system.execute(GOAL, **fields)
+        told.append((await invoke(approve, "last", "--yes", root=tmp_path)).output)
+    assert ["llmos resume" in one for one in told] == [True, True, False]
+    assert [again in one for one in told] == [True, False, False]
+    assert "Run the goal again, with the same options: its variables (--env) are kept nowhere." in told[2]
 
 
 async def test_a_run_elsewhere_of_the_same_system_waits_for_itself(boot: Boot, tmp_path: Path) -> None:

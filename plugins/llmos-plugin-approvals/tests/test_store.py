@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -80,14 +81,25 @@ def test_an_approval_of_changed_arguments_never_applies(store: AnswerStore, scop
     assert store.take(question()) is not None
 
 
-def test_a_lasting_answer_goes_before_one_for_once(store: AnswerStore) -> None:
-    store.keep(answer())
+def test_a_later_no_for_once_goes_before_a_lasting_yes(store: AnswerStore) -> None:
     store.keep(answer(scope="project"))
-    for _ in range(3):
-        taken = store.take(question())
-        assert taken is not None
-        assert taken.scope == "project"
-    assert len(list(store.answers())) == 2
+    store.keep(answer(number=2, allowed=False))
+    taken = [store.take(question()) for _ in range(3)]
+    assert [(one.scope, one.allowed) for one in taken if one] == [("once", False), *[("project", True)] * 2]
+
+
+def test_a_wider_answer_takes_the_place_of_those_for_once(store: AnswerStore) -> None:
+    others = [answer(call("git fetch")), answer(directory="/elsewhere"), answer(project="other")]
+    for kept in (answer(), answer(number=2, goal="Another goal"), *others, answer(scope="project", number=3)):
+        store.keep(kept)
+    assert sorted(kept.id for kept in store.answers() if kept.scope == "once") == sorted(kept.id for kept in others)
+
+
+def test_go_on_is_another_goal_for_each_run_that_goes_on(store: AnswerStore) -> None:
+    store.keep(answer(goal="Go on", continues="run-0"))
+    assert store.take(question(goal="Go on", continues="run-8")) is None
+    assert store.take(question(goal="Go on")) is None
+    assert store.take(question(goal="Go on", continues="run-0")) is not None
 
 
 def test_the_newest_word_counts(store: AnswerStore) -> None:
@@ -179,7 +191,15 @@ def test_an_answer_has_the_seal_of_its_user(store: AnswerStore, tmp_path: Path) 
     [path] = files(tmp_path)
     told = json.loads(path.read_text())
     covered = {name: value for name, value in told.items() if name != "seal"}
-    assert is_sealed(b"llmos approval\n" + json.dumps(covered, separators=(",", ":")).encode(), told["seal"])
+    content = json.dumps(covered, separators=(",", ":"))
+    assert is_sealed(f"llmos approval\n{tmp_path.resolve()}\n{content}".encode(), told["seal"])
+
+
+def test_what_was_said_in_one_workspace_is_no_answer_in_another(store: AnswerStore, tmp_path: Path) -> None:
+    store.keep(answer(scope="project"))
+    shutil.copytree(tmp_path / "state", tmp_path / "copy/state")
+    assert AnswerStore(tmp_path / "copy").take(question()) is None
+    assert store.take(question()) is not None
 
 
 def test_where_no_seal_can_be_made_nothing_is_kept(

@@ -28,6 +28,11 @@ from .init_parts import (
 __all__ = ["config", "environment", "home", "init", "model", "server"]
 
 
+@pytest.fixture(autouse=True)
+def _own_data() -> None:
+    """The whole home is of the test here: nothing need be put elsewhere."""
+
+
 def test_a_piped_key_is_stored_where_nobody_else_reads_it(init: Init, home: Path, config: Path) -> None:
     done = init("--key-stdin", stdin=f"{KEY}\n")
     assert done.returncode == 0, done.stderr

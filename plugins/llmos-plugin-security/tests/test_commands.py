@@ -76,6 +76,8 @@ def test_many_calls(tmp_path: Path) -> None:
         ("test", "ls", "--input", "{}"),
         ("test", "--input", "{"),
         ("test", "--input", "[]"),
+        ("test", "--tool", "Write", "ls"),
+        ("test", "--tool", "Glob", "*.py"),
     ],
 )
 def test_what_cannot_be_judged_is_a_usage_error(arguments: tuple[str, ...]) -> None:
@@ -83,6 +85,22 @@ def test_what_cannot_be_judged_is_a_usage_error(arguments: tuple[str, ...]) -> N
 
     done = run(*arguments, input='{"tool": 1}\n')
     assert isinstance(done.exception, UsageError)
+
+
+def test_a_tool_that_nobody_described_is_judged_and_named() -> None:
+    done = run("test", "--tool", "Nope", "--input", "{}")
+    assert (done.exit_code, done.output.splitlines()[0]) == (0, "allow")
+    assert "Nope is not known to the guard" in done.output
+    assert run("test", "--tool", "mcp__x__run", "rm -rf /").exit_code == 4
+    for tool in ("Read", "Glob", "WebSearch", "Bash"):
+        assert "not known" not in run("test", "--tool", tool, "--input", "{}").output
+
+
+def test_a_rule_of_the_settings_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = '[{"id": "stash", "verdict": "allow", "command": "git", "words": ["stash", "drop"]}]'
+    monkeypatch.setenv("LLMOS_PLUGINS__SECURITY__RULES", rules)
+    assert run("test", "git stash drop").output == "allow: a rule of the settings allows it (settings-stash)\n"
+    assert json.loads(run("test", "--json", "git stash drop").output)["rule"] == "settings-stash"
 
 
 def test_the_rules() -> None:

@@ -32,6 +32,7 @@ class FakeRun:
     services: dict[str, Any] = field(default_factory=dict)
     tasks: TaskGroup | None = None
     is_offline: bool = False
+    is_copy: bool = False
 
     def go_offline(self) -> None:
         self.is_offline = True

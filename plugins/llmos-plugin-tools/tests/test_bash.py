@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from llmos_plugin_tools import process, sandbox
-from llmos_plugin_tools.environment import FIXED, KEPT, command_environment
+from llmos_plugin_tools.environment import ADDRESSES, CERTIFICATES, FIXED, KEPT, command_environment
 from llmos_plugin_tools.settings import ToolsSettings
 
 
@@ -210,7 +210,8 @@ async def test_no_credential_reaches_a_command(call, monkeypatch, work) -> None:
     assert "planted-secret" not in output
     assert "sourced" not in output
     names = {line.partition("=")[0] for line in output.splitlines()}
-    assert names <= KEPT | FIXED.keys() | {"LC_TIME", "LC_ALL", "LC_CTYPE", "PWD", "OLDPWD", "SHLVL", "_"}
+    kept = KEPT | ADDRESSES | CERTIFICATES | FIXED.keys()
+    assert names <= kept | {"LC_TIME", "LC_ALL", "LC_CTYPE", "PWD", "OLDPWD", "SHLVL", "_"}
     assert {"LC_TIME", "PATH", *FIXED} <= names
 
 

@@ -46,7 +46,31 @@ async def test_file_tools_do_not_write_them(call, folder, name) -> None:
             assert "there LLM OS keeps its code, or what its user has set" in result.output
     for found in folder.rglob("*.*"):
         assert found.is_dir() or found.read_text() != "x"
-    assert not (await call("Write", file_path="site/other.py", content="x")).is_error
+    assert not (await call("Write", file_path="other.py", content="x")).is_error
+
+
+@pytest.mark.parametrize("name", ["site/other.py", "site/other-1.0.dist-info/entry_points.txt"])
+async def test_no_plugin_is_put_where_python_looks_for_it(call, folder, run, name) -> None:
+    assert (await call("Write", file_path=name, content="x")).is_error
+    assert not (folder / name).exists()
+    run.workdir = folder / "site"
+    assert (await call("Write", file_path=name.removeprefix("site/"), content="x")).is_error
+    assert (await call("Bash", command="touch here")).output.startswith("No command can run: ")
+
+
+async def test_a_program_has_its_workspace_below_it(call, folder, run, monkeypatch) -> None:
+    """As one that is started with ``python program.py`` or ``python -c``."""
+    work = folder / "site/workspace/output"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(folder / "site")
+    monkeypatch.syspath_prepend("")
+    run.workdir = work
+    assert not (await call("Write", file_path="a.txt", content="x")).is_error
+    assert not (await call("Bash", command="cat a.txt")).is_error
+    run.workdir = folder / "work"
+    run.workdir.mkdir()
+    monkeypatch.chdir(run.workdir)
+    assert (await call("Write", file_path="a.py", content="x")).is_error
 
 
 async def test_no_command_runs_where_they_lie(call, folder, run) -> None:

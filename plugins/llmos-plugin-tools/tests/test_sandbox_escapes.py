@@ -79,7 +79,7 @@ async def sandboxes(anyio_backend: str) -> AsyncIterator[dict[str, Sandbox]]:
     async with AsyncExitStack() as stack:
         found = {}
         for kind in ("none", *KINDS):
-            sandbox = await stack.enter_async_context(opened(SandboxSettings(kind=kind, network=False)))
+            sandbox = await stack.enter_async_context(opened(SandboxSettings(kind=kind, network=kind == "none")))
             if sandbox.choice.kind is not None:
                 found[kind] = sandbox
             if kind in found and kind != "none":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
 
-from llmos_core import Run, ToolCall, ToolStarted, canonical_goal, exact_call
-from llmos_plugin_approvals.store import Answer, AnswerStore, Asked
+from llmos_core import ExitCode, Outcome, Run, ToolCall, ToolStarted, UserInput, canonical_goal, exact_call
+from llmos_plugin_approvals.store import Answer, AnswerStore, Asked, Attempt
 
 _USED = "approvals.used"
 
@@ -24,28 +25,56 @@ async def answer(call: ToolCall, run: Run) -> bool | None:
     return taken.allowed
 
 
-async def bring_back(run: Run) -> None:
-    """Remember again what was used up for calls that never started: a run is refused as a whole before its first."""
+async def end(outcome: Outcome, run: Run) -> None:
+    """Forget the answers that were for this run only.
+
+    If it could not do its work, since it lacks another approval or failed before its first call, those that it did not
+    need become its own: they hold for the next attempt, whether that begins again or goes on with this one.
+    """
     used: list[tuple[str, Answer]] = run.state.pop(_USED, [])
-    if not any(answer.allowed for _, answer in used):
+    once = await anyio.to_thread.run_sync(_once, run)
+    if not used and not once:
         return
-    started = {event.call.id async for event in run.history() if isinstance(event, ToolStarted)}
-    store = AnswerStore(run.workspace)
-    for call_id, answer in used:
-        if answer.allowed and call_id not in started:
-            await anyio.to_thread.run_sync(partial(store.keep, answer))
+    began: datetime | None = None
+    started = set()
+    async for event in run.history():
+        match event:
+            case UserInput():
+                began = began or event.at
+            case ToolStarted():
+                started.add(event.call.id)
+    given = [answer for answer in once if began is not None and answer.at < began]
+    kept = []
+    if outcome.exit_code == ExitCode.APPROVAL or not (outcome.success or started):
+        kept = given + [answer for call_id, answer in used if answer.allowed and call_id not in started]
+    await anyio.to_thread.run_sync(_settle, kept, given, run)
+
+
+def _once(run: Run) -> list[Answer]:
+    attempt = _attempt(run)
+    return [one for one in AnswerStore(run.workspace).answers() if one.scope == "once" and one.is_for(attempt)]
+
+
+def _settle(kept: Sequence[Answer], given: Sequence[Answer], run: Run) -> None:
+    store, own = AnswerStore(run.workspace), {**_attempt(run).model_dump(), "run_id": run.id}
+    for answer in kept:
+        store.keep(answer.model_copy(update=own))
+    for answer in given:
+        store.forget(answer)
 
 
 def _take(call: ToolCall, run: Run) -> Answer | None:
+    attempt = _attempt(run)
+    asked = Asked(**attempt.model_dump(), run_id=run.id, call=call, exact=exact_call(call, run.workdir))
+    return AnswerStore(run.workspace).take(asked)
+
+
+def _attempt(run: Run) -> Attempt:
     task = run.task
-    asked = Asked(
+    return Attempt(
         project=task.project,
         # A copy of a run lies elsewhere, and stands for the run's own directory.
         directory=str(Path(task.directory).resolve()) if task.directory else "",
         goal=canonical_goal(task.goal),
-        run_id=run.id,
         continues=task.continues,
-        call=call,
-        exact=exact_call(call, run.workdir),
     )
-    return AnswerStore(run.workspace).take(asked)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from llmos_core import LLMOS, UsageError
+from llmos_core import LLMOS, PastRun, Task, UsageError
 from llmos_core.commands import json_option, one_line, print_json, print_table, workspace_option
 from llmos_plugin_approvals.approve import call_data
 from llmos_plugin_approvals.store import Answer, AnswerStore, main_argument
-from llmos_plugin_approvals.waiting import waiting_calls, waiting_runs
+from llmos_plugin_approvals.waiting import Waiting, waiting_calls, waiting_runs
 
 
 @click.group()
 def approvals() -> None:
     """List and forget answers to calls that needed approval."""
+
+
+def _asked(system: LLMOS) -> Iterator[tuple[PastRun, Task, Sequence[Waiting]]]:
+    """The runs that wait, with their calls; one whose journal names no call waits for nothing that could be given."""
+    for past in waiting_runs(system):
+        with suppress(UsageError):
+            yield past, *waiting_calls(past)
 
 
 @approvals.command("list")
@@ -25,11 +34,21 @@ def list_(workspace: str | None, as_json: bool) -> None:
     """List the answers that are remembered, and the runs that wait for one."""
     system = LLMOS(workspace)
     answers = list(_store(system).answers())
-    answered = {answer.run_id for answer in answers}
-    waiting = [(past, *waiting_calls(past)) for past in waiting_runs(system) if past.id not in answered]
+    answered = {(answer.run_id, answer.exact) for answer in answers}
+    waiting = [
+        (past, task, calls)
+        for past, task, calls in _asked(system)
+        if not all(one.again or (past.id, one.asked.exact) in answered for one in calls)
+    ]
     if as_json:
         runs = [
-            {"run_id": past.id, "goal": task.goal, "project": task.project, "calls": [call_data(one) for one in calls]}
+            {
+                "run_id": past.id,
+                "goal": task.goal,
+                "project": task.project,
+                "directory": calls[-1].asked.directory,
+                "calls": [call_data(one) for one in calls],
+            }
             for past, task, calls in waiting
         ]
         print_json({"remembered": [_data(answer) for answer in answers], "waiting": runs})
@@ -41,16 +60,20 @@ def list_(workspace: str | None, as_json: bool) -> None:
             answer.scope,
             f"{answer.at:%Y-%m-%d %H:%M}",
             answer.project,
+            one_line(answer.directory, 200) or "-",
             _what(answer),
         )
         for answer in answers
     ]
-    print_table(("id", "answer", "for", "at", "project", "call"), rows, "Nothing is remembered.")
+    print_table(("id", "answer", "for", "at", "project", "directory", "call"), rows, "Nothing is remembered.")
     for past, task, calls in waiting:
         asked = calls[-1].asked.call
         main = main_argument(asked)
         call = one_line(f"{asked.tool} {main[1] if main else ''}", 80)
-        click.echo(f"Waiting: run {past.id} ({one_line(task.goal, 60)}): {call}. Answer: llmos approve {past.id}")
+        place = f", in {one_line(directory, 200)}" if (directory := calls[-1].asked.directory) else ""
+        click.echo(
+            f"Waiting: run {past.id} ({one_line(task.goal, 60)}{place}): {call}. Answer: llmos approve {past.id}"
+        )
 
 
 @approvals.command()

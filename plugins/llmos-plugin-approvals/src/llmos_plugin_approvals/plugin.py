@@ -15,7 +15,7 @@ async def llmos_approve(call: ToolCall, run: Run) -> bool | None:
 
 @hookimpl
 async def llmos_stop(outcome: Outcome, run: Run) -> None:
-    """Bring back the approvals for once whose calls did not start after all."""
-    from llmos_plugin_approvals.answering import bring_back
+    """Forget the approvals for once: they were for this run, unless it could not do it."""
+    from llmos_plugin_approvals.answering import end
 
-    await bring_back(run)
+    await end(outcome, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -29,26 +30,31 @@ _ANY_ELSE = r"[^\x00-\x1f\x7f]"
 _OLD_DRAFT_S = 3600.0
 
 
-class Asked(Record):
-    """A call as it is asked about: where, for what goal, by which run. ``exact`` is the call as one text."""
+class Attempt(Record):
+    """A run by what it is for. ``directory`` is its working directory, empty for the project's own.
+
+    ``continues`` is the run whose conversation it goes on with: a goal like "Go on" means nothing without.
+    """
 
     project: str
     directory: str
     goal: str
-    run_id: str
     continues: str | None = None
+
+
+class Asked(Attempt):
+    """A call as it is asked about, and by which run. ``exact`` is the call as one text."""
+
+    run_id: str
     call: ToolCall
     exact: str
 
 
-class Answer(Record):
-    """What a person said to a call. ``directory`` is its working directory; empty for the project's own."""
+class Answer(Attempt):
+    """What a person said to a call of the run ``run_id``, which was that attempt."""
 
     scope: Scope
     allowed: bool
-    project: str
-    directory: str
-    goal: str
     run_id: str
     call_id: str
     tool: str
@@ -58,18 +64,16 @@ class Answer(Record):
     at: datetime
     seal: str = ""
 
-    def sealed(self) -> Self:
+    def sealed(self, workspace: Path) -> Self:
         """The same answer with the seal that only its user can make. Raises LLMOSError where none can be made."""
-        return self.model_copy(update={"seal": seal(self._covered)})
+        return self.model_copy(update={"seal": seal(self._covered(workspace))})
 
-    @property
-    def is_sealed(self) -> bool:
-        """Whether this user gave exactly this answer."""
-        return is_sealed(self._covered, self.seal)
+    def is_sealed(self, workspace: Path) -> bool:
+        """Whether this user gave exactly this answer, in this workspace."""
+        return is_sealed(self._covered(workspace), self.seal)
 
-    @property
-    def _covered(self) -> bytes:
-        return b"llmos approval\n" + self.model_dump_json(exclude={"seal"}).encode()
+    def _covered(self, workspace: Path) -> bytes:
+        return b"llmos approval\n%s\n%s" % (os.fsencode(workspace), self.model_dump_json(exclude={"seal"}).encode())
 
     @property
     def id(self) -> str:
@@ -89,9 +93,18 @@ class Answer(Record):
             return False
         if self.scope == "pattern":
             return matches(self.pattern or "", asked.call)
-        if asked.exact != self.exact:
+        return asked.exact == self.exact and (self.scope == "project" or self.is_for(asked))
+
+    def is_wider_than(self, other: Answer) -> bool:
+        """Whether the other is for once, and this one for every such call."""
+        same = (self.project, self.directory, self.exact) == (other.project, other.directory, other.exact)
+        return same and (self.scope, other.scope) == ("project", "once")
+
+    def is_for(self, attempt: Attempt) -> bool:
+        """Whether such a run has the same goal in the same place, or goes on with the run that asked."""
+        if (attempt.project, attempt.directory) != (self.project, self.directory):
             return False
-        return self.scope == "project" or asked.goal == self.goal or asked.continues == self.run_id
+        return (attempt.goal, attempt.continues) == (self.goal, self.continues) or attempt.continues == self.run_id
 
 
 def main_argument(call: ToolCall) -> tuple[str, str] | None:
@@ -117,21 +130,25 @@ def matches(pattern: str, call: ToolCall) -> bool:
 class AnswerStore:
     """The answers below a workspace's ``state/approvals/``, which only their user can read.
 
-    Each has the seal of its user: what came with a workspace from elsewhere is no answer.
+    Each has the seal of its user in this place: what came with a workspace from elsewhere is no answer, and a workspace
+    that was moved or copied asks again.
     """
 
     def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace.resolve()
         self._root = workspace / "state" / "approvals"
 
     def keep(self, answer: Answer) -> None:
-        """Remember an answer, durably; it takes the place of an earlier one to the same question.
+        """Remember an answer, durably; it takes the place of an earlier one to the same question, and of narrower ones.
 
         Raises LLMOSError where it cannot be sealed.
         """
-        sealed = answer.sealed()
+        sealed = answer.sealed(self._workspace)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
         write_atomic(self._path(answer), sealed.model_dump_json(indent=2).encode(), mode=0o600)
+        for other in filter(answer.is_wider_than, self.answers()):
+            self.forget(other)
 
     def forget(self, answer: Answer) -> bool:
         """Remove an answer; False where it is gone. Of several that do so at once, one is told True."""
@@ -142,25 +159,22 @@ class AnswerStore:
         return True
 
     def answers(self) -> Iterator[Answer]:
-        """All answers, the newest first. A file that is damaged, renamed or of another user is no answer."""
+        """All answers, the newest first. A file that is damaged, renamed or of another user is no answer.
+
+        All files are read each time: they are as few as a person gave answers that still hold.
+        """
         found = []
         for path in self._root.glob("[!.]*.json"):
             with suppress(FileNotFoundError, ValidationError):  # used up meanwhile; damaged
                 answer = Answer.model_validate_json(path.read_bytes())
-                if self._path(answer) == path and answer.is_sealed:
+                if self._path(answer) == path and answer.is_sealed(self._workspace):
                     found.append(answer)
         yield from sorted(found, key=lambda answer: answer.at, reverse=True)
 
-    def standing(self, asked: Asked) -> Answer | None:
-        """The newest answer to a question that is not for once only."""
-        return next((answer for answer in self.answers() if answer.scope != "once" and answer.fits(asked)), None)
-
     def take(self, asked: Asked) -> Answer | None:
-        """An answer to a question. One for once is given to one taker only."""
-        if (standing := self.standing(asked)) is not None:
-            return standing
-        fitting = (answer for answer in self.answers() if answer.scope == "once" and answer.fits(asked))
-        return next((answer for answer in fitting if self.forget(answer)), None)
+        """The newest answer to a question; one for once is given to one taker only."""
+        fitting = (answer for answer in self.answers() if answer.fits(asked))
+        return next((answer for answer in fitting if answer.scope != "once" or self.forget(answer)), None)
 
     def _path(self, answer: Answer) -> Path:
         return self._root / f"{answer.scope}-{answer.id}.json"

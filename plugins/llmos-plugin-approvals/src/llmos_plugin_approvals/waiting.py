@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from llmos_core import (
-    AUTO,
     LLMOS,
     ExitCode,
     PastRun,
@@ -76,6 +74,7 @@ def _asked(event: ToolApproved | ToolDenied, past: PastRun, task: Task) -> Asked
         project=task.project,
         directory=directory if task.directory else "",
         goal=canonical_goal(task.goal),
+        continues=task.continues,
         run_id=past.id,
         call=event.call,
         exact=exact_call(event.call, Path(directory)),
@@ -83,23 +82,24 @@ def _asked(event: ToolApproved | ToolDenied, past: PastRun, task: Task) -> Asked
 
 
 def waiting_runs(system: LLMOS) -> Iterator[PastRun]:
-    """The latest runs that wait for an approval, newest first: those after which their goal was not run again."""
+    """The latest runs that wait for an approval, newest first: those not run again, or gone on with, since."""
     assert system.workspace is not None
-    seen = set()
+    tried, continued = set(), set()
     for journal in islice(system.workspace.journals(), _LATEST):
         past = system.past(journal.stem)
+        begun = next((event for event in past.events() if isinstance(event, UserInput)), None)
+        if begun is None:
+            continue
+        task = begun.task
+        continued.add(task.continues)
         if past.outcome is None:
             continue
-        goal = past.outcome.project, canonical_goal(past.outcome.goal)
-        if goal not in seen and past.outcome.exit_code == ExitCode.APPROVAL:
+        attempt = task.project, past.directory, canonical_goal(task.goal), task.continues
+        if attempt not in tried and past.id not in continued and past.outcome.exit_code == ExitCode.APPROVAL:
             yield past
-        seen.add(goal)
+        tried.add(attempt)
 
 
-def command_again(task: Task) -> str:
-    """The command that runs a task again."""
-    words = ["llmos", "run"]
-    words += ["--project", task.project] if task.project != "default" else []
-    words += ["--dir", task.directory] if task.directory else []
-    words += ["--mode", task.mode.lower()] if task.mode != AUTO else []
-    return shlex.join([*words, task.goal])
+def way_on(past: PastRun, task: Task) -> str | None:
+    """The command that takes a run up again, with all it was given; None where only its goal can be run again."""
+    return None if task.env else f"llmos resume {past.id}"

@@ -110,14 +110,14 @@ class ClaudeSettings(BaseModel):
     model: Annotated[str, Field(min_length=1)] = "sonnet"
     max_turns: Annotated[int, Field(ge=1)] = 50
     max_tokens: Annotated[int, Field(ge=1)] = 16_384
-    base_url: Annotated[str, Field(pattern=LOCAL_URL)] | None = None
+    base_url: Annotated[str, Field(pattern=LOCAL_URL)] | None = Field(default=None, json_schema_extra=OWN)
     upstream_url: str | None = Field(default=None, pattern=BASE_URL, json_schema_extra=OWN)
     login: bool = Field(default=False, json_schema_extra=OWN)
     system_prompt: str | None = None
     max_retries: Annotated[int, Field(ge=0, le=10)] = 4
     cli_path: str | None = Field(default=None, min_length=1, json_schema_extra=OWN)
     cli_silence_s: Annotated[float, Field(gt=0)] = 120.0
-    claude_md: bool = False
+    claude_md: bool = Field(default=False, json_schema_extra=OWN)
     fallback_model: Annotated[str, Field(min_length=1)] | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: Literal["adaptive", "disabled"] | Annotated[int, Field(ge=1024)] | None = None

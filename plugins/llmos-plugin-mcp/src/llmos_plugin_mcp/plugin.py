@@ -41,7 +41,8 @@ async def llmos_pre_tool_use(call: ToolCall, run: Run) -> Verdict | None:
         return None
     from llmos_plugin_mcp.settings import McpSettings
 
-    server = call.tool.partition("__")[0]
-    if server not in run.settings(McpSettings).servers:
+    servers = run.settings(McpSettings).servers
+    server = next((name for name in servers if call.tool.startswith(f"{name}__")), None)
+    if server is None:
         return None
     return Verdict.ask(f"this run must reach no network, and the server {server} may", "mcp-offline")

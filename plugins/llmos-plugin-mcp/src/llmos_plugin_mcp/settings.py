@@ -28,8 +28,8 @@ _SHORTEST_SECRET = 8
 
 
 def _no_double_underscore(name: str) -> str:
-    if "__" in name:
-        raise ValueError("the name of a server may hold no double underscore")
+    if "__" in f"{name}_":
+        raise ValueError("the name of a server may hold no double underscore, and no underscore at its end")
     return name
 
 

@@ -66,8 +66,14 @@ def test(
       llmos guard test --tool Write --input '{"file_path": ".bashrc", "content": ""}'
       llmos guard test --jsonl calls.jsonl --root /workspace/proj --home /home/dev
     """
+    from llmos_plugin_security.tools import is_known
+
     if sum(one is not None for one in (command, given, jsonl)) != 1:
         raise UsageError("Say what to judge.", "One of COMMAND, --input and --jsonl is needed, and only one.")
+    if command is not None and tool != "Bash" and is_known(tool):
+        raise UsageError(
+            f"{tool} takes no command.", f"COMMAND is for Bash; {tool} has arguments.", "Use --input JSON."
+        )
     settings = _settings()
     if jsonl is not None:
         _judge_lines(jsonl, settings, root, home)
@@ -78,6 +84,8 @@ def test(
         print_json(_as_data(judgement))
     else:
         _show(judgement)
+        if not is_known(tool):
+            click.echo(printable(f"  tool  {tool} is not known to the guard: its arguments were judged by their names"))
     click.get_current_context().exit(EXIT_CODES[judgement.verdict])
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from llmos_plugin_security import rules
+from llmos_plugin_security import effects, rules
 from llmos_plugin_security.options import Options, read
 from llmos_plugin_security.state import MAX_TEXT
-from llmos_plugin_security.values import NETWORK, OUTPUT, STAR, TEMPORARY, has_subscript, is_decided, is_open, shown
+from llmos_plugin_security.values import NETWORK, OUTPUT, STAR, has_subscript, is_decided, is_open, shown
 
 if TYPE_CHECKING:
     from llmos_plugin_security.shell import Shell
@@ -194,8 +194,9 @@ class Commands:
     def _write(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
         for path in options.operands:
             place = shell.at(path)
-            # An empty directory in the home harms nobody, and installers ask for one.
-            if name != "mkdir" or place.kind != "outside" or not shell.world.is_at_home(place.path):
+            # An empty directory harms nobody; in the home, installers ask for one.
+            at_home = place.kind == "outside" and shell.world.is_at_home(place.path)
+            if name != "mkdir" or not (place.kind == "inside" or at_home):
                 self.writes(shell, path, f"{name} {path}")
 
     def _delete(self, shell: Shell, name: str, options: Options, *, recursive: bool) -> None:
@@ -318,32 +319,17 @@ class Commands:
             shell.find("reverse-shell", part)
             return
         place = shell.at(path)
-        kind: str = place.kind
-        if kind in {"inside", "everything", "harmless", "scratch"} or place.path == shell.world.real_root:
-            return
-        if kind == "temporary" and rule == "write" and (TEMPORARY in place.path or not shell.world.is_temporary):
-            return
-        kind = "outside" if kind == "root" else kind
-        named = {"control": "write-control", "device": "device", "temporary": "write-temporary"}
-        shell.find(named.get(kind, f"{rule}-{kind}"), part, place.path)
+        against = effects.against_writing(shell.world, place, rule)
+        if against is not None:
+            shell.find(against, part, effects.told(shell.world, place))
 
     def deletes(self, shell: Shell, path: str, part: str, *, moved: bool = False) -> None:
         """Judge the deletion of a path."""
         place = shell.at(path)
         if path.rstrip("/").rpartition("/")[2] == f".{STAR}":
             shell.find("delete-outside", part, "the pattern matches `..`")
-        elif place.kind == "root":
-            wipes = place.path == shell.world.real_root
-            shell.find("wipe-workspace" if wipes else "delete-outside", part, place.path)
-        elif place.kind == "everything":
-            if not moved:
-                shell.find("wipe-workspace", part, place.path)
-        elif place.kind == "inside":
-            if shell.world.is_git(place.path):
-                shell.find("delete-git", part, place.path)
-        elif place.kind not in {"harmless", "scratch"}:
-            named = {"control": "write-control", "device": "device", "temporary": "write-temporary"}
-            shell.find(named.get(place.kind, f"delete-{place.kind}"), part, place.path)
+        elif against := effects.against_deleting(shell.world, place, moved=moved):
+            shell.find(against, part, place.path)
 
     def executes(self, shell: Shell, path: str) -> None:
         """Judge running a file: what the command itself has written or fetched is known, and judged."""

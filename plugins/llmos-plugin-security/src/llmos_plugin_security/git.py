@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from llmos_plugin_security import rules
+from llmos_plugin_security import effects, rules
 from llmos_plugin_security.options import read
 from llmos_plugin_security.values import NETWORK, OUTPUT, SOME, STAR
 
@@ -38,14 +38,16 @@ def git(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
         for directory in options.values("-C"):
             shell.scope.directory = shell.at(directory).path
         for directory in options.values("--work-tree", "--git-dir", "--exec-path"):
-            shell.commands.writes(shell, directory, f"git works in {directory}")
+            if shell.at(directory).kind != "inside":
+                shell.commands.writes(shell, directory, f"git works in {directory}")
         words = options.operands
         if words:
             _git_command(shell, words[0], words[1:])
         if shell.scope.directory != shell.world.root and not _GIT_READS & {*words[:1]}:
             place = shell.at(".")
-            if place.kind not in {"inside", "unknown", "scratch"} and place.path != shell.world.real_root:
-                shell.find("write-outside", "git " + " ".join(arguments), place.path)
+            free = place.kind in {"inside", "everything", "unknown", "scratch"} or place.path == shell.world.real_root
+            if not free:
+                shell.find("write-outside", "git " + " ".join(arguments), effects.told(shell.world, place))
     if words[:1] == ["ls-files"] and not set(words[1:]) - {"-z", "-c", "--cached"}:
         return f"./{STAR}\n"
     if words[:1] == ["ls-files"] or words[:2] == ["diff", "--name-only"] or words[:2] == ["grep", "-l"]:

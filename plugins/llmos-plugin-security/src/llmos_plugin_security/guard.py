@@ -31,14 +31,21 @@ def own_directories() -> tuple[str, ...]:
 
 def judge_for(settings: SecuritySettings, root: Path, workspace: Path | None, home: Path | None = None) -> Judge:
     """The judge of a working directory."""
+    home = home or Path.home()
     world = World(
         root=str(root.absolute()),
-        home=str(home or Path.home()),
+        home=str(home),
         workspace=None if workspace is None else str(workspace.absolute()),
         own=own_directories(),
+        write=tuple(_place(given, home) for given in settings.write),
     )
     ordinary = tuple(_rule(given) for given in settings.rules if not given.even_denied)
     return Judge(world, ordinary, tuple(_rule(given) for given in settings.rules if given.even_denied))
+
+
+def _place(given: str, home: Path) -> str:
+    """A place of the settings. Links in it are not followed: a command may have made one."""
+    return os.path.normpath(os.path.join(os.path.realpath(home), given[2:]) if given.startswith("~") else given)  # noqa: PTH118
 
 
 def _rule(given: UserRule) -> Rule:

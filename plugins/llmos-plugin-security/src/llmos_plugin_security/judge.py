@@ -93,7 +93,8 @@ class Judge:
         own = {rule.id: rule for rule in (*self.found, *self.own)}
         for finding in findings:
             rule = own.get(finding.rule) or rules.by_id()[finding.rule]
-            decided.append((self._severity(rule, words), rule, finding))
+            allowed = self._allowing(rule, words)
+            decided.append(("allow", allowed, finding) if allowed else (rule.severity, rule, finding))
         if not decided:
             return Judgement("allow")
         severity, rule, finding = max(decided, key=lambda one: _STRICTNESS[one[0]])
@@ -105,19 +106,16 @@ class Judge:
             reason += f" ({finding.detail})"
         return Judgement(severity, rule.id, reason, finding.part, finding.trail, findings)
 
-    def _severity(self, rule: Rule, words: Sequence[str]) -> Severity:
-        """What a rule means after the settings: whoever wrote them, control files and secrets stay as they are,
-        unless it was the user.
+    def _allowing(self, rule: Rule, words: Sequence[str]) -> Rule | None:
+        """The rule of the settings that allows what this one speaks against: whoever wrote them, control files and
+        secrets stay as they are, unless it was the user.
         """
         if not words:
-            return rule.severity
+            return None
         name, arguments = words[0].rpartition("/")[2], words[1:]
-        if any(one.severity == "allow" and one.fits(name, arguments, "") for one in self.own):
-            return "allow"
         may = rule.severity == "ask" and rule.kind not in _SEALED_KINDS
-        if may and any(one.severity == "allow" and one.fits(name, arguments, "") for one in self.found):
-            return "allow"
-        return rule.severity
+        given = (*self.own, *self.found) if may else self.own
+        return next((one for one in given if one.severity == "allow" and one.fits(name, arguments, "")), None)
 
 
 def _visible(command: str) -> str:

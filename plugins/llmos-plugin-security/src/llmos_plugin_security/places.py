@@ -23,6 +23,10 @@ a known name in a directory for temporary files, ``temporary`` that directory it
 _MAX_LINKS = 40
 _MAX_PATH = 4096
 _WILD = re.compile(f"[{STAR}{ANY}{SOME}]")
+_ALL = {STAR, SOME + STAR, f".{STAR}", f"{STAR}/{STAR}"}
+"""All that lies in a directory."""
+_OF_GIT = ("hooks", "config", "attributes", "config.worktree", "x/hooks", "x/config.worktree")
+_METADATA = ("*.dist-info", "*.egg-info")
 
 
 @cache
@@ -56,6 +60,8 @@ class World:
     links: Mapping[str, str] = field(default_factory=dict)
     own: Sequence[str] = ()
     """Further directories of LLM OS: the user's settings, data and cache."""
+    write: Sequence[str] = ()
+    """Further places that may be written. Where one leads through a symbolic link, nothing lies in it."""
     real: bool = True
     """Whether symbolic links of the file system are followed."""
 
@@ -82,7 +88,8 @@ class World:
     def _undecided(self, head: str, path: str) -> Place:
         """A path that ends in anything: what its known beginning says, if that lies outside."""
         real = self.resolve(head.rpartition("/")[0] if not head.endswith("/") else head) or "/"
-        if head in {"", "/"} or _below(self.real_root, real) or _below(real, self.real_root):
+        given = any(_below(real, at) for at in self.write)
+        if given or head in {"", "/"} or _below(self.real_root, real) or _below(real, self.real_root):
             return Place(path, "unknown")
         kind = self._kind(real)
         tail = path[len(head) :].lstrip("/")
@@ -134,7 +141,10 @@ class World:
             return "control"
         if _below(path, root):
             rest = path[len(root.rstrip("/")) + 1 :]
-            return "everything" if rest in {STAR, SOME + STAR, f".{STAR}", f"{STAR}/{STAR}"} else "inside"
+            return "everything" if rest in _ALL else "inside"
+        given = next((at for at in self.write if _below(path, at)), None)
+        if given is not None and not self._secret(path):
+            return "everything" if path[len(given.rstrip("/")) + 1 :] in {"", *_ALL} else "inside"
         return self._temporary(path, root)
 
     def _temporary(self, path: str, root: str) -> Kind:
@@ -169,6 +179,8 @@ class World:
             return "" if inside and path.endswith(".pub") else "secret"
         if not inside and (_any(path, names["absolute"]) or self._at_home(path, names["home"])):
             return "" if path.endswith((".pub", "/known_hosts")) else "secret"
+        if not inside and _any(path, names["homes"]) and not _below(path, _resolved(self, self.home)):
+            return "secret"
         if not inside and any(_below(path, directory) for directory in self.own):
             return "secret"
         last = path.rpartition("/")[2]
@@ -180,12 +192,25 @@ class World:
 
     def is_git(self, path: str) -> bool:
         """Whether a path is the repository's own directory, or below it, or its wildcards may name that."""
-        return _below(path, self.real_root) and _any(path[len(self.real_root.rstrip("/")) :], (".git",))
+        return any(
+            _below(path, at) and _any(path[len(at.rstrip("/")) :], (".git",)) for at in (self.real_root, *self.write)
+        )
 
-    @property
-    def is_temporary(self) -> bool:
-        """Whether the project itself lies in a directory for temporary files."""
-        return any(_below(self.real_root, at) for at in table()["temporary"]["absolute"])
+    def holds_hooks(self, path: str) -> bool:
+        """Whether what comes into a directory may become the repository's hooks or settings."""
+        return self.is_git(path) and any(self._is_control(f"{path}/{name}", self.real_root) for name in _OF_GIT)
+
+    def is_package(self, path: str) -> bool:
+        """Whether a path belongs to the metadata of a Python package."""
+        return _named(path[len(self.real_root.rstrip("/")) :] if _below(path, self.real_root) else path, _METADATA)
+
+    def is_in_temporary(self, path: str) -> bool:
+        """Whether a path lies in a directory for temporary files that all users share, or is one."""
+        return any(_below(path, at) for at in table()["temporary"]["absolute"])
+
+    def is_beside(self, path: str) -> bool:
+        """Whether a path lies in the directory for temporary files in which the project lies too."""
+        return any(_below(path, at) and _below(self.real_root, at) for at in table()["temporary"]["absolute"])
 
     def is_at_home(self, path: str) -> bool:
         """Whether a path lies below the user's home."""

@@ -73,9 +73,10 @@ def tar(shell: Shell, name: str, arguments: list[str], stdin: str) -> str | None
         if action.startswith("exec="):
             shell.text(action[5:], "tar runs")
     extracts = options.has("-x", "--extract", "--get")
+    here = ["."] if extracts and not options.has("-O", "--to-stdout") else []
     archives = options.values("-f", "--file")
     with shell.subshell():
-        for directory in options.values("-C", "--directory", "--one-top-level"):
+        for directory in options.values("-C", "--directory", "--one-top-level") or here:
             if extracts:
                 shell.commands.writes(shell, directory, f"-C {directory}")
             place = shell.at(directory)

@@ -49,8 +49,21 @@ class UserRule(BaseModel):
 
 
 class SecuritySettings(BaseModel):
-    """Settings of the guard, read from ``[plugins.security]`` of the user's own file."""
+    """Settings of the guard, read from ``[plugins.security]`` of the user's own file.
+
+    ``write`` are further places that commands may write, but for secrets and control files in them (``~`` is the user's
+    home); for the sandbox, name them in ``[plugins.tools.sandbox]`` ``write`` too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rules: tuple[UserRule, ...] = Field(default=(), json_schema_extra=OWN)
+    write: tuple[str, ...] = Field(default=(), json_schema_extra=OWN)
+
+    @field_validator("write")
+    @classmethod
+    def _are_places(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place in value:
+            if not place.startswith(("/", "~/")):
+                raise ValueError(f"{place!r} is no place: begin it with / or ~/")
+        return value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmos_plugin_security import effects
 from llmos_plugin_security.addresses import host_of, is_private
 from llmos_plugin_security.places import World
 from llmos_plugin_security.scope import Finding
@@ -14,8 +15,14 @@ from llmos_plugin_security.scope import Finding
 _WRITERS = {"Write", "Edit", "MultiEdit", "NotebookEdit"}
 _READERS = {"Read", "NotebookRead"}
 _SEARCHERS = {"Glob", "Grep", "LS"}
+_FETCHERS = {"WebFetch", "WebSearch"}
 _PATHS = ("file_path", "notebook_path", "path", "directory", "dir", "filename")
 _SHARED = ("/usr", "/lib", "/lib64", "/opt", "/nix")
+
+
+def is_known(tool: str) -> bool:
+    """Whether the guard knows what a tool does with its arguments."""
+    return tool in {"Bash", *_WRITERS, *_READERS, *_SEARCHERS, *_FETCHERS}
 
 
 def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Finding] | None:
@@ -29,7 +36,7 @@ def judge_tool(tool: str, input: Mapping[str, Any], world: World) -> list[Findin
         if isinstance(pattern, str):
             found += _read(tool, _joined(base, pattern), world)
         return found
-    if tool in {"WebFetch", "WebSearch"}:
+    if tool in _FETCHERS:
         return _address(tool, input.get("url"))
     return None
 
@@ -73,11 +80,10 @@ def _write(tool: str, given: str, world: World) -> list[Finding]:
         return [Finding("write-unknown", f"{tool} {given!r}", (tool,), "it is no path")]
     place = world.at(path, world.root)
     if place.kind in {"inside", "everything"}:
-        if world.is_git(place.path):
-            return [Finding("write-control", f"{tool} {given}", (tool,), place.path)]
-        return []
+        against = "write-control" if world.is_git(place.path) else effects.against_writing(world, place)
+        return [Finding(against, f"{tool} {given}", (tool,), place.path)] if against else []
     rule = {"control": "write-control", "device": "device", "unknown": "write-unknown"}.get(place.kind, "write-outside")
-    return [Finding(rule, f"{tool} {given}", (tool,), place.path)]
+    return [Finding(rule, f"{tool} {given}", (tool,), effects.told(world, place))]
 
 
 def _read(tool: str, given: str, world: World) -> list[Finding]:
@@ -97,7 +103,7 @@ def _read(tool: str, given: str, world: World) -> list[Finding]:
 
 
 def _readable(path: str, world: World) -> bool:
-    below = [world.real_root, *_SHARED]
+    below = [world.real_root, *world.write, *_SHARED]
     if world.workspace is not None:
         workspace = world.resolve(world.workspace) or world.workspace
         if any(path == at or path.startswith(f"{at}/") for at in (f"{workspace}/memories", f"{workspace}/state")):

@@ -16,9 +16,9 @@ from llmos_core import Run, ToolResult
 from llmos_plugin_tools import sandbox
 from llmos_plugin_tools.base import Input, KernelTool, Refused
 from llmos_plugin_tools.environment import command_environment
-from llmos_plugin_tools.paths import real
+from llmos_plugin_tools.paths import check_in_place, real
 from llmos_plugin_tools.process import Capture, Finished, run_process
-from llmos_plugin_tools.sandbox.guard import NOT_OFFLINE
+from llmos_plugin_tools.sandbox.guard import NO_NETWORK, NOT_OFFLINE
 from llmos_plugin_tools.settings import MAX_TIMEOUT_MS, ToolsSettings
 
 SHELL = "/bin/bash"
@@ -64,7 +64,7 @@ class Bash(KernelTool[BashInput]):
         timeout_ms = min(input.timeout or settings.bash_timeout_ms, MAX_TIMEOUT_MS)
         limit = settings.max_output_chars
         state = run.state.setdefault(self.name, {"cwd": "."})
-        workdir, cwd = await to_thread.run_sync(_directories, run.workdir, state["cwd"])
+        workdir, cwd = await to_thread.run_sync(_directories, run, state["cwd"])
         finished, left_in = await _shell(input.command, run, (workdir, cwd), timeout_ms / 1000, keep=4 * limit)
         output, truncated = _shorten(finished.output, limit)
         if left_in is not None:
@@ -72,6 +72,8 @@ class Bash(KernelTool[BashInput]):
             state["cwd"] = str(left_in.relative_to(workdir)) if inside else "."
             output = output if inside else "\n".join(filter(None, (output, CWD_RESET)))
         exit_code = TIMED_OUT if finished.timed_out else finished.exit_code
+        if exit_code != 0 and not settings.sandbox.network:  # whatever this run may do, so that replays print the same
+            output = "\n".join(filter(None, (output, NO_NETWORK)))
         return ToolResult(
             output=_report(output, exit_code, _why(finished, timeout_ms / 1000)),
             is_error=exit_code != 0,
@@ -80,9 +82,13 @@ class Bash(KernelTool[BashInput]):
         )
 
 
-def _directories(given: Path, remembered: str) -> tuple[Path, Path]:
-    """The resolved working directory, and where to start: there, if the remembered one is gone or leads out of it."""
-    workdir = real(given)
+def _directories(run: Run, remembered: str) -> tuple[Path, Path]:
+    """The resolved working directory, and where to start: there, if the remembered one is gone or leads out of it.
+
+    Raises Refused if the working directory leads elsewhere now.
+    """
+    check_in_place(run)
+    workdir = real(run.workdir)
     path = real(workdir / remembered)
     return workdir, path if path.is_dir() and path.is_relative_to(workdir) else workdir
 

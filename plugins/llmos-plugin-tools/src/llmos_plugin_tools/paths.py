@@ -78,6 +78,13 @@ class Place:
         return directory
 
 
+def check_in_place(run: Run) -> None:
+    """Raises Refused if the working directory, which was resolved when the run began, leads elsewhere now."""
+    if not run.is_copy and (leads := real(run.workdir)) != run.workdir:  # no command can put a link above a copy
+        what = f"The working directory {run.workdir} leads to {leads} now."
+        raise Refused(f"{what} Something has put a link in its place; put it back.")
+
+
 class Paths:
     """The rules for one run."""
 
@@ -89,6 +96,7 @@ class Paths:
 
     @classmethod
     def of(cls, run: Run) -> Paths:
+        check_in_place(run)
         return cls(run.workdir, run.workspace)
 
     def readable(self, given: str) -> Place:

@@ -30,15 +30,29 @@ def user_places() -> tuple[Path, ...]:
 
 
 def code_places(directory: Path) -> tuple[Path, ...]:
-    """Where the code of LLM OS, its plugins and its Python lies, if some of it may lie in the resolved directory."""
-    places = [_real(place) for place in (*sys.path, sys.prefix) if place]
-    if not any(lies_in(place, directory) or lies_in(directory, place) for place in places):
+    """Where code of LLM OS, its plugins and its Python lies or is looked for, in or around the resolved directory."""
+    path = tuple(map(_real, sys.path))  # an empty entry is the current directory
+    if not any(lies_in(place, directory) or lies_in(directory, place) for place in (*path, _real(sys.prefix))):
         return ()  # what follows reads the metadata of all that is installed
-    return _code(tuple(sys.path), sys.prefix)
+    return (*_code(path, sys.prefix), *_on_path(path, directory))
+
+
+def _on_path(path: tuple[Path, ...], directory: Path) -> Iterator[Path]:
+    """What is put into a directory on Python's path is code, and with metadata beside it a plugin.
+
+    What lies deeper is code in a package only, so a program may have its workspace below the directory that it is in.
+    """
+    for place in path:
+        if lies_in(place, directory):
+            yield place
+        elif lies_in(directory, place):
+            first = place / directory.relative_to(place).parts[0]
+            if (first / "__init__.py").exists() or first.suffix in {".dist-info", ".egg-info"}:
+                yield first
 
 
 @lru_cache(maxsize=1)
-def _code(path: tuple[str, ...], prefix: str) -> tuple[Path, ...]:
+def _code(path: tuple[Path, ...], prefix: str) -> tuple[Path, ...]:
     """``path`` and ``prefix`` are those of ``sys``, on which it depends."""
     import sysconfig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ from llmos_plugin_tools.sandbox.runner import Confined
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The places that a command may read, those it may write, and whether it reaches the network."""
+    """The places that a command may read, those it may write, and whether it reaches the network.
 
-    read: list[str]
+    ``read`` says of each where it leads, as it was judged: what is put in its place later is not read. ``write`` are
+    resolved paths.
+    """
+
+    read: dict[str, str]
     write: list[str]
     network: bool
 
@@ -35,4 +40,5 @@ def confine(kind: str, command: Sequence[str], bounds: Bounds, cwd: Path) -> tup
             raise FileNotFoundError(2, "bwrap is not installed")
         command = wrapped(program, command, read=bounds.read, write=bounds.write, cwd=cwd, network=bounds.network)
     families = list(seccomp.INTERNET) if kind == "bubblewrap" or bounds.network else []
-    return Confined(kind, bounds.read, bounds.write, list(DEVICES), bounds.network, families), command
+    devices = list(map(os.path.realpath, DEVICES))
+    return Confined(kind, list(bounds.read.values()), bounds.write, devices, bounds.network, families), command

@@ -1,4 +1,4 @@
-"""Bash asks where no sandbox works, unless the user's settings accept that; a run that must be offline needs one."""
+"""Bash asks where no sandbox works, unless the user's settings accept that; to be without network it needs one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from llmos_plugin_tools.settings import ToolsSettings
 
 RULE = "no-sandbox"
 OFFLINE_RULE = "offline"
+NETWORK_RULE = "no-network"
 
 NOT_OFFLINE = "This run must not reach a network, and no sandbox keeps its commands off it."
+NO_NETWORK = "[the sandbox has no network]"
+"""For whoever wonders why a command failed."""
+
+FIX_NETWORK = "Take network = false out of [plugins.tools.sandbox] to be asked about each command"
 _FIX = 'accept it for good with [plugins.tools.sandbox] kind = "none" in your own settings'
 
 
 async def judge(run: Run) -> Verdict | None:
     """None where commands are confined, or need not be. Raises OSError, which denies."""
-    if run.settings(ToolsSettings).sandbox.kind == "none":
+    settings = run.settings(ToolsSettings).sandbox
+    if settings.kind == "none":
         fix = 'kind = "none" in [plugins.tools.sandbox] of your settings switches it off; take that out'
         return Verdict.deny(f"{NOT_OFFLINE} {fix}", OFFLINE_RULE) if run.is_offline else None
     why = await _why_none(run)
@@ -24,6 +30,9 @@ async def judge(run: Run) -> Verdict | None:
     if run.is_offline:
         fix = f"None works here ({why}); on Linux with Landlock or bubblewrap one does"
         return Verdict.deny(f"{NOT_OFFLINE} {fix}", OFFLINE_RULE)
+    if not settings.network:
+        what = "Your settings keep commands off the network, which needs a sandbox"
+        return Verdict.deny(f"{what}; none works here ({why}). {FIX_NETWORK}", NETWORK_RULE)
     return Verdict.ask(f"no sandbox works here ({why}), so commands can do what you can do; {_FIX}", RULE)
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 import struct
 
-from llmos_plugin_tools.sandbox.syscalls import O_PATH, syscall
+from llmos_plugin_tools.sandbox.syscalls import AT_FDCWD, O_PATH, syscall
 
 _VERSION = 1  # the flag that asks for the version
 
@@ -19,6 +19,8 @@ _OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _HANDLED_FS = {1: MAKE_SYM * 2 - 1, 2: REFER * 2 - 1, 3: TRUNCATE * 2 - 1, 4: TRUNCATE * 2 - 1, 5: IOCTL_DEV * 2 - 1}
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _SCOPED = 1 | 2  # abstract unix sockets, signals
+
+_NO_SYMLINKS = 4  # in a path that is resolved
 
 READ = EXECUTE | READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM
@@ -38,7 +40,8 @@ def abi() -> int:
 def ruleset(read: list[str], write: list[str], use: list[str], *, network: bool) -> int:
     """A descriptor of rules: these places may be read, written, used as devices; nothing else may be opened.
 
-    Places that are not there are left out. Raises OSError where Landlock is not to be had.
+    They are resolved paths. Those that are not there, or not without a link, are left out. Raises OSError where
+    Landlock is not to be had.
     """
     version = abi()
     handled = _HANDLED_FS[min(version, 5)] if version else 0
@@ -53,10 +56,11 @@ def ruleset(read: list[str], write: list[str], use: list[str], *, network: bool)
 
 
 def _allow(rules: int, place: str, rights: int) -> None:
+    how = struct.pack("=QQQ", O_PATH | os.O_CLOEXEC, 0, _NO_SYMLINKS)
     try:
-        opened = os.open(place, O_PATH | os.O_CLOEXEC)
+        opened = syscall("openat2", AT_FDCWD, os.fsencode(place), how, len(how))
     except OSError:
-        return  # nothing is allowed there, then
+        return  # nothing is allowed there, then; so where a link was put in the place that was judged
     try:
         if not stat.S_ISDIR(os.fstat(opened).st_mode):
             rights &= _OF_FILES

@@ -8,6 +8,9 @@ import resource
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1024 * 1024
 
+THREADS = 16
+"""How many threads there may be for each process that is allowed: libraries start one for each processor."""
+
 
 def set_limits(limits: dict[str, int]) -> None:
     """Bound this process and each that it starts: data, sizes of files, open files. No memory is ever dumped."""
@@ -47,12 +50,19 @@ def children(process: int) -> list[int]:
 
 def excess(processes: list[int], limits: dict[str, int]) -> str | None:
     """Which limit they have passed together; None for none."""
-    if len(processes) > limits["processes"]:
+    if len(processes) > limits["processes"] or sum(map(_threads, processes)) > THREADS * limits["processes"]:
         return "processes"
     most = limits["memory_mb"] * _MB
     if sum(map(_resident, processes)) > most and sum(map(_proportional, processes)) > most:
         return "memory"
     return None
+
+
+def _threads(process: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{process}/task"))  # noqa: PTH208
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it ended
 
 
 def _resident(process: int) -> int:

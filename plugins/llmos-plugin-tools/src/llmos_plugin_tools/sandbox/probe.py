@@ -77,7 +77,7 @@ async def _fault(kind: str, supervisor: Supervisor) -> str | None:
     await to_thread.run_sync(_stage, place)
     reader, writer = os.pipe()
     try:
-        bounds = Bounds(["/usr", "/bin", "/lib", "/lib64", "/proc"], [str(place / "inside")], network=True)
+        bounds = Bounds(_read(), [str(place / "inside")], network=True)
         confined, command = confine(kind, ["/bin/bash", "-c", _TRIAL, "bash", str(place)], bounds, place / "inside")
         finished = await supervisor.run(
             command,
@@ -111,6 +111,10 @@ def _no_landlock() -> str | None:
             else ("this kernel has none")
         )
     return None
+
+
+def _read() -> dict[str, str]:
+    return {name: os.path.realpath(name) for name in ("/usr", "/bin", "/lib", "/lib64", "/proc")}
 
 
 def _stage(place: Path) -> None:

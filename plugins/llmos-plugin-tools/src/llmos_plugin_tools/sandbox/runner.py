@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from anyio.abc import Process
 
 from llmos_plugin_tools import process as processes
 from llmos_plugin_tools.process import Capture, Finished, drain, pump
-from llmos_plugin_tools.sandbox.trees import remove
+from llmos_plugin_tools.sandbox.trees import Tree
 from llmos_plugin_tools.settings import SandboxSettings
 
 _ROOT = Path(__file__).parents[2]
@@ -160,12 +160,12 @@ def _finished(answer: bytes, output: Capture, *, timed_out: bool) -> Finished:
 @asynccontextmanager
 async def supervisor(settings: SandboxSettings) -> AsyncIterator[Supervisor]:
     """A supervisor with a directory of its own for the run, removed at the end. Raises OSError."""
-    own = Path(await to_thread.run_sync(_own_directory))
+    own, tree = await to_thread.run_sync(_own_directory)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
+    with ours, closing(tree):
         ours.setblocking(False)
         with theirs, CancelScope(shield=True):  # a half-started process would have no owner
-            process = await _open(theirs, own)
+            process = await _open(theirs, tree)
         try:
             yield Supervisor(process, ours, own, settings)
         finally:
@@ -174,37 +174,40 @@ async def supervisor(settings: SandboxSettings) -> AsyncIterator[Supervisor]:
                 with move_on_after(_END_S):
                     await process.wait()
                 await process.aclose()
-                await _clear(own)
+                await _clear(own, tree)
 
 
-async def _open(requests: socket.socket, own: Path) -> Process:
+async def _open(requests: socket.socket, own: Tree) -> Process:
+    held = [str(requests.fileno()), str(own.parent), own.name, str(own.top)]
     return await open_process(
-        [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(requests.fileno()), str(own)],
+        [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *held],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={},  # it holds no credential, and what reads its environment finds none
         cwd="/",
         start_new_session=True,
-        pass_fds=[requests.fileno()],
+        pass_fds=[requests.fileno(), own.parent, own.top],
     )
 
 
-def _own_directory() -> str:
+def _own_directory() -> tuple[Path, Tree]:
+    """It is held from now on: what may be put in its place later is not removed."""
     own = os.path.realpath(tempfile.mkdtemp(prefix="llmos-run-"))
+    tree = Tree.at(own)
     for name in ("home", "tmp"):
-        Path(own, name).mkdir(mode=0o700)
-    return own
+        os.mkdir(name, 0o700, dir_fd=tree.top)
+    return Path(own), tree
 
 
-async def _clear(own: Path) -> None:
+async def _clear(own: Path, tree: Tree) -> None:
     """Remove what a killed supervisor left, once the commands that end with it write there no more."""
     with move_on_after(_END_S):
-        while not await to_thread.run_sync(_is_gone, own):  # noqa: ASYNC110 - the file system sends no event
+        while not await to_thread.run_sync(_is_gone, own, tree):  # noqa: ASYNC110 - the file system sends no event
             await sleep(processes.POLL_S)
 
 
-def _is_gone(own: Path) -> bool:
+def _is_gone(own: Path, tree: Tree) -> bool:
     with suppress(OSError):
-        remove(str(own))
+        tree.remove()
     return not own.exists()

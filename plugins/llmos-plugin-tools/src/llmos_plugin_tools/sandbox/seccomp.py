@@ -39,6 +39,7 @@ _REFUSED = {
         *("io_uring_setup", "io_uring_enter", "io_uring_register"),  # it makes calls that no filter sees
         *("add_key", "request_key", "keyctl"),  # the session's keys
         *("utime", "utimes", "futimesat", "setxattrat", "removexattrat", "file_setattr"),  # others do the same
+        "openat2",  # it hides the mode of new files in memory
     ),
     errno.ENOTSUP: ("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
     # Memory and queues of other programs, which have no place in the file system.
@@ -49,7 +50,24 @@ _REFUSED = {
     errno.EPERM: ("open_by_handle_at",),
 }
 
+_OF_LANDLOCK = (
+    # Landlock takes no part in what happens in other namespaces, and has no word on the second row.
+    *("unshare", "setns", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "move_mount", "mount_setattr"),
+    "userfaultfd",
+)
+"""Refused besides where there is no other sandbox; bubblewrap itself needs some of them."""
+
+
+_NEW_FILES = {"open": (1, 2), "openat": (2, 3), "creat": (None, 1), "mknod": (None, 1), "mknodat": (None, 2)}
+"""The calls that make files: which argument says whether they do, and which says the mode."""
+
+_CREATES = 0x400040
+_SETUID, _SETGID = 0o4000, 0o2000
+
+_CHMODS = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2}
+
 _CLONE_THREAD = 0x10000
+_CLONE_NAMESPACES = 0x7E020000
 
 _IOCTLS = (0x40086602, 0x40046602, 0x401C5820, 0x5412, 0x541C)
 """Attributes of files (twice, and of XFS), and typing into a terminal (twice)."""
@@ -59,7 +77,7 @@ _Code = list[tuple[int, int, int, int]]
 
 def counting() -> bytes:
     """A filter that tells of new processes, and leaves all else alone."""
-    return _packed([*_start(), *_forks(), _allow()])
+    return _packed([*_start(), *_forks(namespaces=True), _allow()])
 
 
 def program(families: tuple[int, ...], *, tell: bool) -> bytes:
@@ -68,13 +86,22 @@ def program(families: tuple[int, ...], *, tell: bool) -> bytes:
     Sockets can be made of these families only. With ``tell``, new processes and what changes a file's mode, owner and
     times wait for the supervisor.
     """
-    code = [*_start(), *(_forks() if tell else [])]
+    code = _start()
+    if tell:
+        code += _forks(namespaces=False)
     for name in TOLD if tell else ():
         code += _if_call(name, [(_RETURN, 0, 0, _NOTIFY)])
+    for name in _OF_LANDLOCK if tell else ():
+        code += _if_call(name, [_answer(errno.EPERM)])
     for error, names in _REFUSED.items():
         for name in names:
             if tell or error != errno.ENOTSUP:
                 code += _if_call(name, [_answer(error)])
+    for name, (asked, mode) in _NEW_FILES.items():
+        made = [] if asked is None else [_argument(asked), (_BITS, 1, 0, _CREATES), _allow()]
+        code += _if_call(name, [*made, *_without(mode, _SETUID | _SETGID)])
+    for name, mode in () if tell else _CHMODS.items():
+        code += _if_call(name, _without(mode, _SETUID))  # a directory may have the other; nothing here tells
     code += _if_call("socket", [_argument(0), *_only(families, errno.EACCES)])
     kind = [_argument(1), (_AND, 0, 0, 0xF), *_only((_STREAM, _SEQPACKET), errno.EACCES)]
     code += _if_call("socketpair", kind)
@@ -91,12 +118,13 @@ def _start() -> _Code:
     return [*code, (_AT_LEAST, 0, 1, _X32), _answer(errno.ENOSYS)] if x32 else code
 
 
-def _forks() -> _Code:
+def _forks(*, namespaces: bool) -> _Code:
     """Threads are none; what hides its flags in memory (clone3) is answered as by a kernel without it."""
     told = (_RETURN, 0, 0, _NOTIFY)
+    refused = [] if namespaces else [(_BITS, 0, 1, _CLONE_NAMESPACES), _answer(errno.EPERM)]
     code = _if_call("clone3", [_answer(errno.ENOSYS)])
     for name in FORKS:
-        flags = [_argument(0), (_BITS, 0, 1, _CLONE_THREAD), _allow()] if name == "clone" else []
+        flags = [_argument(0), *refused, (_BITS, 0, 1, _CLONE_THREAD), _allow()] if name == "clone" else []
         code += _if_call(name, [*flags, told])
     return code
 
@@ -123,6 +151,11 @@ def _allow() -> tuple[int, int, int, int]:
 def _argument(number: int, half: int = 0) -> tuple[int, int, int, int]:
     """Load a half of an argument; of numbers the kernel takes the low one only."""
     return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * number + 4 * half)
+
+
+def _without(number: int, bits: int) -> _Code:
+    """The argument may have none of these bits."""
+    return [_argument(number), (_BITS, 0, 1, bits), _answer(errno.EPERM), _allow()]
 
 
 def _only_read() -> _Code:

@@ -78,7 +78,7 @@ class Sandbox:
         ``offline``: without network, whatever the settings say. Raises Refused if nothing can keep it off, or if
         ``workdir`` holds what rules the agent.
         """
-        bounds = Bounds([], [], network=True)
+        bounds = Bounds({}, [], network=True)
         if self.kind != "none":
             bounds = await to_thread.run_sync(self._policy.bounds, workdir, workspace)
         elif offline:

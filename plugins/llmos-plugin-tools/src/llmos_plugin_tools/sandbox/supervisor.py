@@ -29,7 +29,7 @@ from llmos_plugin_tools.sandbox.syscalls import (
     prctl,
 )
 from llmos_plugin_tools.sandbox.told import Told
-from llmos_plugin_tools.sandbox.trees import remove
+from llmos_plugin_tools.sandbox.trees import Tree
 
 WATCH_S = 0.1
 PAUSES_S = (0.002, 0.02)
@@ -51,10 +51,12 @@ if TYPE_CHECKING:  # what those modules import takes as long as all else here
 
 
 def main() -> None:
-    """Serve the requests until their socket is closed. Arguments: its descriptor, the run's own directory."""
-    given = int(sys.argv[1])
-    requests = Socket(fileno=fcntl.fcntl(given, fcntl.F_DUPFD_CLOEXEC, 20))
-    os.close(given)
+    """Serve the requests until their socket is closed.
+
+    Arguments: its descriptor, and the run's own directory as a :class:`Tree` has it.
+    """
+    requests = Socket(fileno=_moved(sys.argv[1]))
+    own = Tree(_moved(sys.argv[2]), sys.argv[3], _moved(sys.argv[4]))
     for taken in (REPORT_FD, FILTER_FD):
         os.dup2(0, taken, inheritable=False)  # so that no other descriptor gets these numbers
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -80,7 +82,14 @@ def main() -> None:
                 supervisors[watch] = started
                 poll.register(watch, select.POLLIN)
     _kill_orphans(set())
-    remove(sys.argv[2])
+    own.remove()
+
+
+def _moved(given: str) -> int:
+    """A descriptor that we were given, under a number that nothing else here takes; no command gets it."""
+    moved = fcntl.fcntl(int(given), fcntl.F_DUPFD_CLOEXEC, 20)
+    os.close(int(given))
+    return moved
 
 
 def _receive(requests: Socket) -> tuple[Request, list[int]] | None:

@@ -20,6 +20,9 @@ _SAME = {"clone3": 435, "setxattrat": 463, "removexattrat": 466, "file_setattr":
 _SAME |= {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
 _SAME |= {"landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446}
 
+_SAME |= {"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433}
+_SAME |= {"mount_setattr": 442}
+
 _NUMBERS = {
     "x86_64": _SAME
     | {
@@ -39,7 +42,9 @@ _NUMBERS = {
     | {"fchown": 93, "lchown": 94, "capset": 126, "utime": 132, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190}
     | {"removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "semtimedop": 220, "utimes": 235, "mq_open": 240}
     | {"mq_unlink": 241, "add_key": 248, "request_key": 249, "keyctl": 250, "fchownat": 260, "futimesat": 261}
-    | {"fchmodat": 268, "utimensat": 280, "prlimit64": 302, "open_by_handle_at": 304, "seccomp": 317},
+    | {"fchmodat": 268, "utimensat": 280, "prlimit64": 302, "open_by_handle_at": 304, "seccomp": 317}
+    | {"unshare": 272, "setns": 308, "userfaultfd": 323}
+    | {"open": 2, "creat": 85, "mknod": 133, "openat": 257, "mknodat": 259},
     "aarch64": _SAME
     | {"setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16}
     | {
@@ -55,7 +60,7 @@ _NUMBERS = {
     | {"mq_open": 180, "mq_unlink": 181, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190}
     | {"semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196, "socket": 198}
     | {"socketpair": 199, "add_key": 217, "request_key": 218, "keyctl": 219, "prlimit64": 261, "open_by_handle_at": 265}
-    | {"seccomp": 277},
+    | {"seccomp": 277, "unshare": 97, "setns": 268, "userfaultfd": 282, "mknodat": 33, "openat": 56},
 }
 
 SYSCALLS = _NUMBERS.get(os.uname().machine, {})

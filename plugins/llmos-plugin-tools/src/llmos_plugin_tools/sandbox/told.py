@@ -11,7 +11,9 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 import struct
+import sys
 
 from llmos_plugin_tools.sandbox.seccomp import FORKS
 from llmos_plugin_tools.sandbox.syscalls import AT_EMPTY_PATH, AT_FDCWD, O_PATH, SYSCALLS, syscall
@@ -25,6 +27,7 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _NO_MAGIC_LINKS = 2
 _LONGEST_PATH = 4096
 _PAGE = 4096
+_LAST_ADDRESS = (1 << 63) - 1 - _LONGEST_PATH
 _NOBODY = 0xFFFFFFFF
 _CONTINUE = 1
 
@@ -49,8 +52,9 @@ class Told:
         except OSError:
             return  # it was interrupted, or is dead
         id, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(told)
-        name, error, flags = _NAMES[number], 0, 0
+        error, flags = 0, 0
         try:
+            name = _NAMES[number]
             if name not in FORKS:
                 self._change(id, pid, name, arguments)
             elif self._may_fork():
@@ -59,6 +63,9 @@ class Told:
                 error = errno.EAGAIN
         except OSError as failure:
             error = failure.errno or errno.EPERM
+        except Exception:  # noqa: BLE001 - whatever a command made of its arguments, the watch over it goes on
+            sys.excepthook(*sys.exc_info())
+            error = errno.EPERM
         try:
             fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(id, 0, -error, flags))
         except OSError as failure:
@@ -79,7 +86,8 @@ class Told:
             elif "chown" in name:
                 syscall("fchownat", target, b"", *values, AT_EMPTY_PATH)
             else:
-                os.chmod(b"/proc/self/fd/%d" % target, values[0] & 0o7777)  # noqa: PTH101 - bytes
+                kept = 0o1777 if stat.S_ISREG(os.fstat(target).st_mode) else 0o7777  # no program of another's rights
+                os.chmod(b"/proc/self/fd/%d" % target, values[0] & kept)  # noqa: PTH101 - bytes
         finally:
             os.close(target)
 
@@ -143,6 +151,8 @@ def _values(given: list[int]) -> list[int]:
 def _memory(pid: int, address: int, most: int, *, text: bool = False) -> bytes:
     """Bytes of a process; of a text those before its NUL. Raises OSError."""
     read = b""
+    if address > _LAST_ADDRESS:
+        raise OSError(errno.EFAULT, "no such address")
     try:
         memory = os.open(b"/proc/%d/mem" % pid, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
