@@ -212,6 +212,14 @@ def test_what_cannot_be_imported_fails_and_says_why(tmp_path: Path, fault: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("answer", ["[Check.warning('disk', 'it is full', '')]", "1 / 0", "['all is well']"])
+def test_what_doctor_would_be_told_is_checked(tmp_path: Path, answer: str) -> None:
+    hook = f"\n\n@hookimpl\ndef llmos_checks():\n    from llmos_core import Check\n\n    return {answer}\n"
+    install(tmp_path, plugin=("\n\n@hookimpl", f"{hook}\n\n@hookimpl"))
+    assert failed(suite(tmp_path)) == {"test_it_loads"}
+
+
+@pytest.mark.slow
 def test_only_the_chosen_plugin_is_loaded(tmp_path: Path) -> None:
     install(tmp_path)
     done = suite(tmp_path, "-k", "test_it_loads", plugin="llmos-plugin-greeter/greeter")

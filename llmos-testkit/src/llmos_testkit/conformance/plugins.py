@@ -60,8 +60,10 @@ class PluginConformance(Conformance):
         if installed.module is None:
             pytest.skip("it brings commands only")
         host = system_in(place, {installed.name: installed.load()}).host
+        lost = [check.name for check in host.checks() if check.state != "ok" and not check.fix]
         broken = [f"{info.stage}: {info.error}" for info in host.plugins if info.state != "ok"]
         assert not broken, f"the plugin is not usable (at {'; '.join(broken)})"
+        assert not lost, f"llmos doctor would tell of {', '.join(lost)}, and not what to do"
 
     def test_its_import_is_light(self, installed: Installed) -> None:
         if installed.module is None:
