@@ -66,7 +66,7 @@ class Run(Protocol):
 
     @property
     def workdir(self) -> Path:
-        """The one directory that tools may write."""
+        """The one directory that tools may write, resolved when the run began."""
         ...
 
     @property

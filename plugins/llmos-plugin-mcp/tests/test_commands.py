@@ -225,7 +225,7 @@ def test_an_interrupted_run_leaves_no_server(llmos: Llmos, environment: dict[str
     (tmp_path / "home/workspace/lessons/wait.yaml").write_text(LESSON.replace("PATH", str(tmp_path / "pid")))
     assert llmos("mcp", "tools").returncode == 1
     process = subprocess.Popen(
-        [sys.executable, "-m", "llmos_core", "run", "Wait for the server"],
+        [sys.executable, "-m", "llmos_core", "--no-plugins=security", "run", "Wait for the server"],
         cwd=tmp_path / "home",
         env=environment,
         stdout=subprocess.PIPE,

@@ -66,16 +66,37 @@ async def test_reading_reaches_workdir_and_workspace_only(call, work, run) -> No
         )
 
 
-async def test_a_symlinked_working_directory_works_and_is_not_shown_resolved(call, run, tmp_path) -> None:
+async def test_a_symlinked_workspace_works_and_is_not_shown_resolved(call, run, tmp_path) -> None:
     real = run.workspace
     run.workspace = tmp_path / "alias"
     run.workspace.symlink_to(real)
-    run.workdir = run.workspace / "projects" / "default" / "output"
     (real / "facts.md").write_text("a fact")
     await call("Write", file_path="a.txt", content="x")
-    await call("Write", file_path=str(run.workdir / "b.txt"), content="x")
+    await call("Write", file_path=str(run.workspace / "projects/default/output/b.txt"), content="x")
     assert (await call("Glob", pattern="*")).output == "a.txt\nb.txt"
     assert (await call("Glob", pattern="*.md", path=str(run.workspace))).output == str(run.workspace / "facts.md")
+
+
+@pytest.mark.parametrize(
+    ("tool", "input"),
+    [
+        ("Write", {"file_path": "a.txt", "content": "x"}),
+        ("Edit", {"file_path": "a.txt", "old_string": "x", "new_string": "y"}),
+        ("Read", {"file_path": "a.txt"}),
+        ("Glob", {"pattern": "*"}),
+        ("Grep", {"pattern": "x"}),
+    ],
+)
+async def test_a_link_in_the_place_of_the_working_directory_is_not_followed(call, run, tmp_path, tool, input) -> None:
+    """It was resolved when the run began: another run, in a directory above it, put the link there."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.txt").write_text("x")
+    run.workdir.rename(tmp_path / "away")
+    run.workdir.symlink_to(tmp_path / "elsewhere")
+    result = await call(tool, **input)
+    assert result.is_error
+    assert "leads to" in result.output
+    assert (tmp_path / "elsewhere/a.txt").read_text() == "x"
 
 
 async def test_what_rules_the_agent_is_sealed_even_inside_the_working_directory(call, run) -> None:
