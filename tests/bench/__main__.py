@@ -43,7 +43,7 @@ def page(folder: Path) -> Iterator[str]:
     yield f"`true`, {sandbox.RUNS} runs in turn after a warm-up.\n"
     yield from sandbox.report()
     yield "\n## The guard\n"
-    yield "Calls of a corpus that is not in this repository, judged and never executed."
+    yield "Calls of a corpus that is not in this repository, judged and never executed.\n"
     yield from guard.report()
 
 
