@@ -277,6 +277,22 @@ async def test_calls_to_come_are_refused_before_anybody_is_asked() -> None:
     ]
 
 
+async def test_what_the_door_itself_would_refuse_is_foreseen_too() -> None:
+    """A tool that is gone, an input that no longer fits: known before the first call runs, and no guard is asked."""
+
+    async def act(run: Run) -> str:
+        odd = [
+            call("free"),
+            ToolCall(id="s2", tool="Echo", input={"text": 5}),
+            ToolCall(id="s3", tool="Gone", input={}),
+        ]
+        return " ".join(verdict.rule or verdict.decision for verdict in await run.foresee(odd))
+
+    done = await perform(act, Approver())
+    assert done.outcome.output == "allow invalid-input unknown-tool"
+    assert done.ran == []
+
+
 async def test_what_was_approved_ahead_is_not_asked_again_and_good_for_one_call() -> None:
     async def act(run: Run) -> str:
         ahead = [call("one", id="s1"), call("one", id="s2"), call("free", id="s3")]
