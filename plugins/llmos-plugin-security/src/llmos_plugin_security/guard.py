@@ -39,8 +39,7 @@ def judge_for(settings: SecuritySettings, root: Path, workspace: Path | None, ho
         own=own_directories(),
         write=tuple(_place(given, home) for given in settings.write),
     )
-    ordinary = tuple(_rule(given) for given in settings.rules if not given.even_denied)
-    return Judge(world, ordinary, tuple(_rule(given) for given in settings.rules if given.even_denied))
+    return Judge(world, tuple(map(_rule, settings.rules)))
 
 
 def _place(given: str, home: Path) -> str:
@@ -58,6 +57,7 @@ def _rule(given: UserRule) -> Rule:
         words=given.words,
         any=given.options,
         args=given.args,
+        even_denied=given.even_denied,
     )
 
 

@@ -42,10 +42,9 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges calls in one world. ``found`` are rules of settings anybody may have written, ``own`` the user's."""
+    """Judges calls in one world. ``own`` are the user's rules, which come from the settings."""
 
     world: World
-    found: Sequence[Rule] = ()
     own: Sequence[Rule] = ()
 
     def judge(self, tool: str, input: Mapping[str, Any]) -> Judgement:
@@ -61,7 +60,7 @@ class Judge:
         """Judge a shell command."""
         if not isinstance(command, str):
             return Judgement("deny", "unparseable", "the command is no text")
-        words = _words(command) if any(rule.severity == "allow" for rule in (*self.found, *self.own)) else ()
+        words = _words(command) if any(rule.severity == "allow" for rule in self.own) else ()
         return self._judgement(self._found(command), words)
 
     def _unknown(self, tool: str, input: Mapping[str, Any]) -> list[Finding]:
@@ -76,7 +75,7 @@ class Judge:
         """What speaks against a shell command."""
         if holds_marks(command):
             return [Finding("control-characters", "", (), "it holds characters of private use")]
-        commands = Commands(_HANDLERS, [rule for rule in (*self.found, *self.own) if rule.severity != "allow"])
+        commands = Commands(_HANDLERS, [rule for rule in self.own if rule.severity != "allow"])
         shell = Shell(self.world, commands)
         try:
             shell.text(_visible(command), "the command")
@@ -90,7 +89,7 @@ class Judge:
 
     def _judgement(self, findings: Sequence[Finding], words: Sequence[str] = ()) -> Judgement:
         decided: list[tuple[Severity, Rule, Finding]] = []
-        own = {rule.id: rule for rule in (*self.found, *self.own)}
+        own = {rule.id: rule for rule in self.own}
         for finding in findings:
             rule = own.get(finding.rule) or rules.by_id()[finding.rule]
             allowed = self._allowing(rule, words)
@@ -107,15 +106,15 @@ class Judge:
         return Judgement(severity, rule.id, reason, finding.part, finding.trail, findings)
 
     def _allowing(self, rule: Rule, words: Sequence[str]) -> Rule | None:
-        """The rule of the settings that allows what this one speaks against: whoever wrote them, control files and
-        secrets stay as they are, unless it was the user.
+        """The user's rule that allows what this one speaks against; a denial, control files and secrets stay as they
+        are, unless it says so.
         """
         if not words:
             return None
         name, arguments = words[0].rpartition("/")[2], words[1:]
         may = rule.severity == "ask" and rule.kind not in _SEALED_KINDS
-        given = (*self.own, *self.found) if may else self.own
-        return next((one for one in given if one.severity == "allow" and one.fits(name, arguments, "")), None)
+        lifting = (one for one in self.own if one.severity == "allow" and (may or one.even_denied))
+        return next((one for one in lifting if one.fits(name, arguments, "")), None)
 
 
 def _visible(command: str) -> str:

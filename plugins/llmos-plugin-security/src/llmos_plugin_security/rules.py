@@ -23,7 +23,7 @@ class Rule:
 
     ``words`` are patterns of the first operands, ``any`` options of which one is given, ``all`` options that all are,
     ``none`` options that are not, ``args`` a pattern that one operand fits, ``text`` a pattern found in the words
-    of the command, or with ``stdin`` in what it reads.
+    of the command, or with ``stdin`` in what it reads. An ``allow`` with ``even_denied`` lifts denials too.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Rule:
     args: str = ""
     text: str = ""
     stdin: bool = False
+    even_denied: bool = False
     match: tuple[str, ...] = field(default=(), compare=False)
     passes: tuple[str, ...] = field(default=(), compare=False)
 
