@@ -34,11 +34,12 @@ _chosen: dict[str, Choice] = {}
 
 
 async def choose(supervisor: Supervisor) -> Choice:
-    """The sandbox for commands by the user's settings; each wish is tried out once."""
+    """The sandbox for commands by the user's settings. What works is tried out once; what did not, may later."""
     wish = supervisor.settings.kind
-    if wish not in _chosen:
-        _chosen[wish] = await _try_all(supervisor)
-    return _chosen[wish]
+    choice = _chosen.get(wish) or await _try_all(supervisor)
+    if choice.kind is not None:
+        _chosen[wish] = choice
+    return choice
 
 
 async def _try_all(supervisor: Supervisor) -> Choice:
